@@ -1,0 +1,174 @@
+package canonical
+
+import (
+	"net/http"
+	"time"
+)
+
+// Adapter translates between Customer and one provider's HTTP API. It is pure:
+// no network, clock, randomness, environment or logging, and it never sees
+// credentials. Safe for concurrent use.
+type Adapter interface {
+	// Name is the provider's name: config section, metric label, error prefix.
+	Name() string
+	// Translate checks that the provider can take the customer and returns the
+	// first request of the upsert and what the provider cannot hold. A customer
+	// that the provider would refuse is refused here, with every fault at once,
+	// as an *Error of one of the mapping codes. It does not change u.
+	Translate(u Upsert) (*Request, []Notice, error)
+	// Interpret reads the reply to sent: a finished Outcome, an Outcome whose
+	// Next request continues the upsert, or an *Error (with what is known of
+	// the outcome, such as the remote id, beside it). It never retries.
+	Interpret(u Upsert, sent *Request, got *Reply) (Outcome, error)
+}
+
+// Batcher is an Adapter whose provider takes many customers in one call; the
+// single upsert is the case of one.
+type Batcher interface {
+	Adapter
+	// BatchLimit is the largest number of upserts in one call.
+	BatchLimit() int
+	// TranslateBatch translates the upserts into one request. A row with an
+	// error is not in the request; the request is nil if no row is left.
+	TranslateBatch(us []Upsert) (*Request, []Row)
+	// InterpretBatch reads the reply. Its rows are in the order of us; rows
+	// that TranslateBatch refused keep their error.
+	InterpretBatch(us []Upsert, sent *Request, got *Reply) []Row
+}
+
+// Row is the result of one upsert in a batch.
+type Row struct {
+	Outcome Outcome
+	Err     error // an *Error, or nil
+}
+
+// Upsert is one customer on its way to one route, with what the gateway knows.
+// Adapters must not modify anything it refers to.
+type Upsert struct {
+	ID       string    // the application's customer id
+	Customer *Customer // validated
+	Leaves   []Leaf    // Customer.Leaves, computed once for all routes
+	RemoteID string    // the provider's own id, if known
+	// ProviderData holds the caller's objects for this provider and this route,
+	// in the order in which they are merged over the adapter's own body.
+	ProviderData []ProviderData
+}
+
+// ProviderData is one member of Customer.ProviderData that applies to a route.
+type ProviderData struct {
+	Key    string // the member's name: a provider or a route
+	Object Value
+}
+
+// Request is one HTTP request to a provider, complete but for the base URL and
+// authentication.
+type Request struct {
+	// Op names the step, for metrics, errors and Interpret: "upsert", "search".
+	// It is one of a fixed few per provider.
+	Op     string
+	Method string
+	// Path is relative to the route's base URL, begins with "/", is already
+	// percent-encoded and may have a query.
+	Path   string
+	Header http.Header // Content-Type, Accept and what settings ask for
+	Body   []byte      // nil for none
+	// Repeatable says that sending the request twice is harmless.
+	Repeatable bool
+	// Links says which canonical field feeds which field of the body.
+	Links []Link
+}
+
+// Link is one field of a request's body and the canonical field it came from.
+type Link struct {
+	To        string // the provider's path, list positions as "[]": "addresses[].city"
+	ToIndex   int    // position in the provider's list
+	From      PathID
+	FromIndex int // position in the canonical list, or in Attributes
+	// Data is the pointer into providerData instead of From, where the field
+	// came from there.
+	Data string
+}
+
+// Reply is a provider's answer, read to its end and limited in size.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Outcome is what a reply meant.
+type Outcome struct {
+	Action   Action
+	RemoteID string   // the provider's id of the record, if the reply told it
+	Notices  []Notice // what the provider reported beside success
+	Next     *Request // if set, the upsert is not finished: send this
+}
+
+// Action is what the provider did.
+type Action string
+
+// The actions. The empty Action means that the provider does not tell.
+const (
+	ActionCreated Action = "created"
+	ActionUpdated Action = "updated"
+	ActionNone    Action = "none" // the record was already as stated
+)
+
+// NoticeCode says what kind of thing a Notice reports.
+type NoticeCode string
+
+// The notice codes.
+const (
+	NoticeDropped    NoticeCode = "dropped"     // the provider has no place for the value
+	NoticeTruncated  NoticeCode = "truncated"   // only a part of the value is held
+	NoticeNotCleared NoticeCode = "not_cleared" // the provider cannot clear the field
+	NoticeChanged    NoticeCode = "changed"     // sent in another form, which loses something
+	NoticeDefaulted  NoticeCode = "defaulted"   // the provider needs a value and got a standing one
+	NoticeProvider   NoticeCode = "provider"    // the provider's own warning
+)
+
+// Lossy reports whether the notice stands for something that is not at the
+// provider as the caller stated it. Strict handling refuses such an upsert.
+func (c NoticeCode) Lossy() bool {
+	switch c {
+	case NoticeDropped, NoticeTruncated, NoticeNotCleared, NoticeChanged:
+		return true
+	}
+	return false
+}
+
+// Notice is a fact about a successful upsert that the caller should know.
+type Notice struct {
+	Code    NoticeCode `json:"code"`
+	Pointer string     `json:"pointer,omitempty"` // RFC 6901, into the caller's payload
+	Field   string     `json:"field,omitempty"`   // the provider's spelling
+	Message string     `json:"message"`
+}
+
+// Auth says how a route's requests are authenticated. It is built by the
+// provider's package from the route's credentials and carried out by the
+// gateway; adapters never see it. At most one of OAuth1 and Token is set.
+type Auth struct {
+	Header map[string]Secret // set on every request, by name
+	OAuth1 *OAuth1
+	Token  *TokenAuth
+}
+
+// OAuth1 signs every attempt anew (RFC 5849, HMAC-SHA256, in the Authorization
+// header).
+type OAuth1 struct {
+	ConsumerKey, ConsumerSecret, Token, TokenSecret Secret
+}
+
+// TokenAuth fetches an access token and sends it with every request.
+type TokenAuth struct {
+	// Request is the token call; its body holds the credential. Op is "token".
+	Request Request
+	// Read returns the access token and how long it lives from its receipt
+	// (zero: Lifetime applies), or an *Error that classifies the refusal.
+	Read func(got *Reply) (token Secret, lives time.Duration, err error)
+	// Lifetime is assumed when the provider names none.
+	Lifetime time.Duration
+	// Header and Prefix say where the token goes: "Authorization", "Bearer ".
+	Header, Prefix string
+}

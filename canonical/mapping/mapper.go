@@ -1,0 +1,409 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"customer-gateway/canonical"
+)
+
+// Mapper builds one request body. It is used by one goroutine and then thrown
+// away.
+type Mapper struct {
+	table *Table
+	u     canonical.Upsert
+
+	// Body is the object under construction.
+	Body canonical.Value
+
+	links   []canonical.Link
+	used    []bool // by leaf of u
+	nulls   int    // how many leaves are null
+	notices []canonical.Notice
+	missing []canonical.FieldError
+	unfit   []canonical.FieldError
+}
+
+// Pos is the position of a value in the provider's list and in the canonical
+// one; they differ where elements were left out or reordered. -1 means that
+// there is no list on that side.
+type Pos struct{ To, From int }
+
+// Start begins the body for u.
+func (t *Table) Start(u canonical.Upsert) *Mapper {
+	if u.Leaves == nil {
+		u.Leaves = u.Customer.Leaves()
+	}
+	m := &Mapper{table: t, u: u, Body: canonical.NewObject(12)}
+	m.used = make([]bool, len(u.Leaves))
+	m.links = make([]canonical.Link, 0, len(u.Leaves))
+	for _, l := range u.Leaves {
+		if l.Null {
+			m.nulls++
+		}
+	}
+	return m
+}
+
+func position(at []Pos) Pos {
+	if len(at) > 0 {
+		return at[0]
+	}
+	return Pos{-1, -1}
+}
+
+// Text carries a string into the row of to: checks its limits, or clears the
+// field if the caller stated null. It reports whether a value was put.
+func (m *Mapper) Text(to string, f canonical.Field[string], at ...Pos) bool {
+	if v, ok := f.Get(); ok {
+		return m.Put(to, canonical.Text(v), at...)
+	}
+	m.clear(m.table.row(to), f.IsNull(), position(at))
+	return false
+}
+
+// Bool carries a boolean into the row of to, or clears it.
+func (m *Mapper) Bool(to string, f canonical.Field[bool], at ...Pos) bool {
+	if v, ok := f.Get(); ok {
+		return m.Put(to, canonical.Boolean(v), at...)
+	}
+	m.clear(m.table.row(to), f.IsNull(), position(at))
+	return false
+}
+
+// Put puts a value made by the adapter into the row of to, and counts every
+// canonical pattern of the row as carried over. It reports whether the value
+// was within the row's limits.
+func (m *Mapper) Put(to string, v canonical.Value, at ...Pos) bool {
+	f, pos := m.table.row(to), position(at)
+	if !m.fits(f, v, pos, f.To) {
+		return false
+	}
+	*m.place(f, pos, "") = v
+	m.link(f, f.To, pos)
+	return true
+}
+
+// Entry puts a value under a free member name: the row of to ends in ".*".
+func (m *Mapper) Entry(to, name string, v canonical.Value, from int) bool {
+	f := m.table.row(to)
+	field := strings.TrimSuffix(f.To, "*") + name
+	if !m.fits(f, v, Pos{-1, from}, field) {
+		return false
+	}
+	*m.place(f, Pos{-1, from}, name) = v
+	m.link(f, field, Pos{-1, from})
+	return true
+}
+
+// Clear writes the row's clearing value if the caller stated null for the row's
+// canonical field or anything around it, and reports whether that was so. Rows
+// that are only reached through Put need it; Text and Bool do it themselves.
+func (m *Mapper) Clear(to string, at ...Pos) bool {
+	return m.clear(m.table.row(to), false, position(at))
+}
+
+func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
+	if m.nulls == 0 || f.From == "" {
+		return false
+	}
+	for i, l := range m.u.Leaves {
+		if !l.Null || !l.Path.Contains(f.from) || l.Index >= 0 && pos.From >= 0 && l.Index != pos.From {
+			continue
+		}
+		stated = true
+		if !f.Clear.IsZero() {
+			m.used[i] = true
+		}
+	}
+	if !stated || f.Clear.IsZero() {
+		return stated
+	}
+	*m.place(f, pos, "") = f.Clear.Clone()
+	m.links = append(m.links, canonical.Link{To: f.To, ToIndex: pos.To, From: f.from, FromIndex: pos.From})
+	return true
+}
+
+// Constant puts a value that comes from a setting or is fixed.
+func (m *Mapper) Constant(to string, v canonical.Value, at ...Pos) {
+	*m.place(m.table.row(to), position(at), "") = v
+}
+
+// place walks to the row's place in the body.
+func (m *Mapper) place(f *Field, pos Pos, name string) *canonical.Value {
+	v := &m.Body
+	listed := false
+	for _, s := range f.steps {
+		member := s.name
+		if member == "*" {
+			member = name
+		}
+		v = v.Member(member)
+		if s.list && !listed {
+			v, listed = v.Elem(pos.To), true
+		}
+	}
+	return v
+}
+
+func (m *Mapper) link(f *Field, to string, pos Pos) {
+	if f.From == "" {
+		return
+	}
+	m.links = append(m.links, canonical.Link{To: to, ToIndex: pos.To, From: f.from, FromIndex: pos.From})
+	m.mark(f.from, pos.From)
+	for _, p := range f.also {
+		m.mark(p, pos.From)
+	}
+}
+
+// mark counts the leaves below p at index (-1: at any) as carried over.
+func (m *Mapper) mark(p canonical.PathID, index int) {
+	for i, l := range m.u.Leaves {
+		if p.Contains(l.Path) && (index < 0 || l.Index < 0 || l.Index == index) && !l.Null {
+			m.used[i] = true
+		}
+	}
+}
+
+// fits checks a text, or each text of a list, against the row's limits.
+func (m *Mapper) fits(f *Field, v canonical.Value, pos Pos, field string) bool {
+	switch v.Kind() {
+	case canonical.KindArray:
+		for i := range v.Len() {
+			if !m.fits(f, v.At(i), pos, field) {
+				return false
+			}
+		}
+		return true
+	case canonical.KindString:
+	default:
+		return true
+	}
+	code, problem := f.check(v.Str())
+	if problem == "" {
+		return true
+	}
+	m.refuse(f, pos, field, code, m.table.provider+": "+field+" "+problem)
+	return false
+}
+
+// check returns what is wrong with a text, or "".
+func (f *Field) check(s string) (canonical.FieldCode, string) {
+	if f.Max > 0 && len(s) > f.Max {
+		if n := utf8.RuneCountInString(s); n > f.Max {
+			return canonical.FieldTooLong, fmt.Sprintf("takes at most %d characters; there are %d", f.Max, n)
+		}
+	}
+	if f.Min > 0 && len(s) < f.Min*utf8.UTFMax && utf8.RuneCountInString(s) < f.Min {
+		return canonical.FieldInvalid, fmt.Sprintf("takes at least %d characters", f.Min)
+	}
+	if f.Enum != nil && !slices.Contains(f.Enum, s) {
+		return canonical.FieldUnsupported, "takes one of " + strings.Join(f.Enum, ", ")
+	}
+	if f.Chars != nil {
+		for _, r := range s {
+			if !f.Chars.Has(r) {
+				return canonical.FieldInvalid, fmt.Sprintf("may only have %s; %q is not among them", f.Chars.Only, r)
+			}
+		}
+	}
+	return "", ""
+}
+
+// Refuse reports that the provider cannot take the canonical value behind the
+// row of to. problem continues the field's name: "takes digits only".
+func (m *Mapper) Refuse(to string, code canonical.FieldCode, problem string, at ...Pos) {
+	f := m.table.row(to)
+	m.refuse(f, position(at), f.To, code, m.table.provider+": "+f.To+" "+problem)
+}
+
+func (m *Mapper) refuse(f *Field, pos Pos, field string, code canonical.FieldCode, message string) {
+	fe := canonical.FieldError{Field: fieldAt(field, pos.To), Code: code, Message: message}
+	if f.From != "" {
+		fe.Pointer = m.u.Customer.Pointer(f.from, pos.From)
+		m.mark(f.from, pos.From)
+	} else {
+		fe.Setting = f.Setting
+	}
+	m.unfit = append(m.unfit, fe)
+}
+
+// RefuseAt reports that the provider cannot take the customer because of what
+// stands at the canonical pattern, whatever field it would feed.
+func (m *Mapper) RefuseAt(pattern string, index int, code canonical.FieldCode, message string) {
+	p := canonical.Path(pattern)
+	m.mark(p, index)
+	m.unfit = append(m.unfit, canonical.FieldError{Pointer: m.u.Customer.Pointer(p, index), Code: code, Message: m.table.provider + ": " + message})
+}
+
+// Missing reports that the provider needs the field of the row of to. Rows with
+// Required do this by themselves.
+func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.table.row(to), position(at)) }
+
+func (m *Mapper) lacks(f *Field, pos Pos) {
+	pointer := m.u.Customer.Pointer(f.from, pos.From)
+	for _, fe := range slices.Concat(m.missing, m.unfit) {
+		if fe.Pointer == pointer { // one complaint is enough
+			return
+		}
+	}
+	field := fieldAt(f.To, pos.To)
+	m.missing = append(m.missing, canonical.FieldError{Pointer: pointer, Field: field, Code: canonical.FieldRequired, Message: m.table.provider + " requires " + field})
+}
+
+// Use counts what stands at the canonical pattern as carried over, where it is
+// held in another way than by a row: as a customer's kind, as an order.
+func (m *Mapper) Use(pattern string, index int) { m.mark(canonical.Path(pattern), index) }
+
+// Note adds a notice about the canonical pattern, and counts what stands there
+// as dealt with.
+func (m *Mapper) Note(code canonical.NoticeCode, pattern string, index int, to, message string) {
+	p := canonical.Path(pattern)
+	m.mark(p, index)
+	m.notices = append(m.notices, canonical.Notice{Code: code, Pointer: m.u.Customer.Pointer(p, index), Field: to, Message: message})
+}
+
+// fieldAt writes the list position into a provider's path.
+func fieldAt(to string, index int) string {
+	if index < 0 {
+		return to
+	}
+	return strings.Replace(to, "[]", fmt.Sprintf(".%d", index), 1)
+}
+
+// Merge lays the caller's providerData over into, deeply. prefix is the
+// provider's path of into ("" for the whole body).
+func (m *Mapper) Merge(into *canonical.Value, prefix string, data canonical.ProviderData, object canonical.Value) {
+	base := canonical.JoinPointer("/providerData", data.Key)
+	for i := range object.Len() {
+		name := object.NameAt(i)
+		m.links = append(m.links, canonical.Link{To: prefix + name, ToIndex: -1, FromIndex: -1, Data: canonical.JoinPointer(base, name)})
+	}
+	into.Merge(object)
+}
+
+// Links returns the lineage of the body built so far.
+func (m *Mapper) Links() []canonical.Link { return m.links }
+
+// Finish checks that nothing required is missing and returns what the provider
+// cannot hold. A fault makes it an *Error of MappingRequiredMissing or
+// MappingUnrepresentable with all faults.
+func (m *Mapper) Finish() ([]canonical.Notice, error) {
+	for _, f := range m.table.required {
+		m.checkRequired(f)
+	}
+	if len(m.missing)+len(m.unfit) > 0 {
+		return nil, m.failure()
+	}
+	return append(m.notices, m.losses()...), nil
+}
+
+func (m *Mapper) checkRequired(f *Field) {
+	list, _, inList := strings.Cut(f.To, "[]")
+	if !inList {
+		if m.at(f, -1).IsZero() {
+			m.lacks(f, Pos{-1, -1})
+		}
+		return
+	}
+	seen := -1
+	for _, l := range m.links { // elements come in order
+		if l.ToIndex > seen && strings.HasPrefix(l.To, list+"[]") {
+			seen = l.ToIndex
+			if m.at(f, seen).IsZero() {
+				m.lacks(f, Pos{seen, l.FromIndex})
+			}
+		}
+	}
+}
+
+// at returns what stands at the row's place now; null counts as nothing.
+func (m *Mapper) at(f *Field, index int) canonical.Value {
+	v := m.Body
+	for _, s := range f.steps {
+		if v = v.Get(s.name); s.list {
+			if v.Kind() != canonical.KindArray || index >= v.Len() {
+				return canonical.Value{}
+			}
+			v = v.At(index)
+		}
+	}
+	if v.Kind() == canonical.KindNull {
+		return canonical.Value{}
+	}
+	return v
+}
+
+func (m *Mapper) failure() *canonical.Error {
+	e := &canonical.Error{Code: canonical.MappingUnrepresentable, Provider: m.table.provider, Fields: slices.Concat(m.missing, m.unfit)}
+	if len(m.missing) > 0 {
+		e.Code = canonical.MappingRequiredMissing
+	}
+	e.Message = e.Fields[0].Message
+	if n := len(e.Fields) - 1; n > 0 {
+		e.Message += fmt.Sprintf(" (and %d more: see errors)", n)
+	}
+	return e
+}
+
+// losses are the stated leaves that reached no row.
+func (m *Mapper) losses() []canonical.Notice {
+	var notices []canonical.Notice
+	for i, l := range m.u.Leaves {
+		switch {
+		case m.used[i] || l.Path.Bookkeeping():
+		case l.Null:
+			if m.table.holds(l.Path) {
+				notices = append(notices, canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, l.Index),
+					Message: m.table.provider + " cannot clear this; it keeps what it has"})
+			}
+		default:
+			message := " has no field for this; it was not sent"
+			if m.table.holds(l.Path) {
+				message = " takes fewer of these; this one was not sent"
+			}
+			pointer := m.widest(i)
+			notices = append(notices, canonical.Notice{Code: canonical.NoticeDropped, Pointer: pointer, Message: m.table.provider + message})
+		}
+	}
+	return notices
+}
+
+// widest returns the pointer of the largest place around leaf i that is lost as
+// a whole, and counts everything in it as reported.
+func (m *Mapper) widest(i int) string {
+	leaf := m.u.Leaves[i]
+	pattern := leaf.Path.String()
+	for end := 1; end <= len(pattern); end++ {
+		if end < len(pattern) && pattern[end] != '/' {
+			continue
+		}
+		p, index := canonical.Path(pattern[:end]), -1
+		if strings.Contains(pattern[:end], "*") {
+			index = leaf.Index
+		}
+		if !m.lostWhole(p, index) {
+			continue
+		}
+		for j, l := range m.u.Leaves {
+			if p.Contains(l.Path) && (index < 0 || l.Index == index) && !l.Null {
+				m.used[j] = true
+			}
+		}
+		return m.u.Customer.Pointer(p, index)
+	}
+	m.used[i] = true
+	return m.u.Customer.Pointer(leaf.Path, leaf.Index)
+}
+
+func (m *Mapper) lostWhole(p canonical.PathID, index int) bool {
+	for j, l := range m.u.Leaves {
+		if p.Contains(l.Path) && (index < 0 || l.Index == index) && m.used[j] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,287 @@
+// Package mapping carries a customer into a provider's request body by one
+// declared field table, and a provider's complaints back to the fields that the
+// caller sent. The table is the only place where a provider's limits stand: what
+// is enforced, what is reported and what is documented cannot differ.
+package mapping
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"customer-gateway/canonical"
+)
+
+// Field is one row of a provider's field table.
+type Field struct {
+	// To is the provider's path: members joined by dots, list elements as "[]",
+	// free member names as "*": "primaryAddress.emails[].value",
+	// "customFields.*".
+	To string
+	// From is the canonical pattern that feeds it: "/emails/*/value". Empty for
+	// a field that comes from Setting or is constant.
+	From string
+	// Also lists further canonical patterns that take part in the value.
+	Also []string
+	// Setting is the configuration key that the field comes from.
+	Setting string
+	// Aliases are other spellings of To in the provider's errors.
+	Aliases []string
+	// Required says that the provider refuses a body (or list element) without it.
+	Required bool
+	// Min and Max bound the number of characters of a text; 0 means no bound.
+	Min, Max int
+	// Chars limits the characters of a text.
+	Chars *Chars
+	// Enum closes the set of texts.
+	Enum []string
+	// Clear is sent for a canonical null: Null(), an empty list. The zero value
+	// means that the provider cannot clear the field, which becomes a notice.
+	Clear canonical.Value
+	// Container marks a row that only names a whole object or list, for
+	// complaints about it; nothing is put there.
+	Container bool
+	// Lossy says in one line what the provider does not keep of the value.
+	Lossy string
+
+	from  canonical.PathID
+	also  []canonical.PathID
+	steps []step
+}
+
+// Chars is a set of characters that a provider takes.
+type Chars struct {
+	// Only completes the sentence "may only have …": "letters, digits and spaces".
+	Only string
+	Has  func(rune) bool
+}
+
+// step is one member name on the way to a field, with the list marks after it.
+type step struct {
+	name string
+	list bool
+}
+
+// Table is a provider's field table. It is immutable and safe for concurrent use.
+type Table struct {
+	provider string
+	fields   []Field
+	byTo     map[string]*Field
+	byAlias  map[string]*Field
+	required []*Field
+}
+
+// NewTable builds a table. It panics on a row that is not well-formed, which is
+// a mistake in the code that every test shows.
+func NewTable(provider string, fields ...Field) *Table {
+	t := &Table{provider: provider, fields: slices.Clone(fields), byTo: map[string]*Field{}, byAlias: map[string]*Field{}}
+	for i := range t.fields {
+		f := &t.fields[i]
+		if f.From != "" {
+			f.from = canonical.Path(f.From)
+		}
+		f.also = nil
+		for _, p := range f.Also {
+			f.also = append(f.also, canonical.Path(p))
+		}
+		f.steps = nil
+		for s := range strings.SplitSeq(f.To, ".") {
+			name, list := strings.CutSuffix(s, "[]")
+			f.steps = append(f.steps, step{name, list})
+		}
+		if t.byTo[f.To] != nil {
+			panic(fmt.Sprintf("mapping: %s has two rows for %q", provider, f.To))
+		}
+		t.byTo[f.To] = f
+		t.byAlias[strings.ToLower(f.To)] = f
+		if f.Required && !f.Container {
+			t.required = append(t.required, f)
+		}
+	}
+	for i := range t.fields {
+		for _, alias := range t.fields[i].Aliases {
+			t.byAlias[strings.ToLower(alias)] = &t.fields[i]
+		}
+	}
+	return t
+}
+
+// With returns a copy of the table in which change has been applied to the row
+// of to: settings that make a field required, or limit it further.
+func (t *Table) With(to string, change func(*Field)) *Table {
+	fields := slices.Clone(t.fields)
+	for i := range fields {
+		if fields[i].To == to {
+			change(&fields[i])
+			return NewTable(t.provider, fields...)
+		}
+	}
+	panic(fmt.Sprintf("mapping: %s has no row for %q", t.provider, to))
+}
+
+// Fields returns the rows, in the order of declaration.
+func (t *Table) Fields() []Field { return slices.Clone(t.fields) }
+
+// Spellings returns every provider path and alias, longest first: what a
+// provider's message may begin with.
+func (t *Table) Spellings() []string {
+	names := slices.Collect(maps.Keys(t.byAlias))
+	for to := range t.byTo {
+		names = append(names, to)
+	}
+	for i := range t.fields {
+		names = append(names, t.fields[i].Aliases...)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	return slices.Compact(names)
+}
+
+func (t *Table) row(to string) *Field {
+	f := t.byTo[to]
+	if f == nil {
+		panic(fmt.Sprintf("mapping: %s has no row for %q", t.provider, to))
+	}
+	return f
+}
+
+// holds reports whether any row is fed by p or a place below it.
+func (t *Table) holds(p canonical.PathID) bool {
+	for i := range t.fields {
+		f := &t.fields[i]
+		if f.From != "" && p.Contains(f.from) || slices.ContainsFunc(f.also, p.Contains) {
+			return true
+		}
+	}
+	return false
+}
+
+// Locate finds what the caller stated behind a provider's field. field is the
+// provider's spelling, with list positions as ".0" or "[0]". The result has
+// Field, and Pointer or Setting where the table knows one; the caller of Locate
+// adds code and message.
+func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string) canonical.FieldError {
+	fe := canonical.FieldError{Field: field}
+	pattern, indexes := parseField(field)
+	for _, l := range sent.Links {
+		if l.Data != "" && (field == l.To || strings.HasPrefix(field, l.To+".")) {
+			fe.Pointer = l.Data + pointerTail(strings.TrimPrefix(field, l.To))
+			return fe
+		}
+		if l.To == field && l.From != canonical.Root { // a free member name
+			fe.Pointer = u.Customer.Pointer(l.From, l.FromIndex)
+			return fe
+		}
+	}
+	rest := []string{}
+	for pattern != "" {
+		if f := t.find(pattern); f != nil {
+			fe.Pointer, fe.Setting = t.pointer(u, sent, f, indexes)
+			if len(rest) == 1 && isIndex(rest[0]) && fe.Pointer != "" && !f.Container {
+				fe.Pointer += "/" + rest[0]
+			}
+			return fe
+		}
+		if trimmed, ok := strings.CutSuffix(pattern, "[]"); ok {
+			pattern = trimmed
+			n := strings.Count(trimmed, "[]")
+			if n < len(indexes) {
+				rest = append([]string{strconv.Itoa(indexes[n])}, rest...)
+				indexes = indexes[:n]
+			}
+			continue
+		}
+		cut := strings.LastIndexByte(pattern, '.')
+		if cut < 0 {
+			break
+		}
+		rest = append([]string{pattern[cut+1:]}, rest...)
+		pattern = pattern[:cut]
+	}
+	return fe
+}
+
+// find returns the row of a pattern: exact, by alias or fold, or by a free name.
+func (t *Table) find(pattern string) *Field {
+	if f := t.byTo[pattern]; f != nil {
+		return f
+	}
+	if f := t.byAlias[strings.ToLower(pattern)]; f != nil {
+		return f
+	}
+	if cut := strings.LastIndexByte(pattern, '.'); cut >= 0 {
+		return t.byTo[pattern[:cut]+".*"]
+	}
+	return nil
+}
+
+// pointer says where the value of a row came from, or where it would have.
+func (t *Table) pointer(u canonical.Upsert, sent *canonical.Request, f *Field, indexes []int) (pointer, setting string) {
+	if f.From == "" {
+		return "", f.Setting
+	}
+	position := -1
+	if len(indexes) > 0 {
+		position = indexes[0]
+	}
+	list, _, inList := strings.Cut(f.To, "[]")
+	index := -1
+	for _, l := range sent.Links {
+		switch {
+		case l.Data != "":
+		case l.To == f.To && (position < 0 || l.ToIndex == position):
+			return u.Customer.Pointer(l.From, l.FromIndex), ""
+		case inList && index < 0 && strings.HasPrefix(l.To, list+"[]") && (position < 0 || l.ToIndex == position):
+			index = l.FromIndex
+		case f.Container && index < 0 && strings.HasPrefix(l.To, f.To) && f.from.Contains(l.From):
+			index = l.FromIndex
+		}
+	}
+	return u.Customer.Pointer(f.from, index), ""
+}
+
+// parseField turns "addresses.0.street[1]" into "addresses[].street[]" and the
+// positions 0 and 1.
+func parseField(field string) (pattern string, indexes []int) {
+	field = strings.NewReplacer("[", ".", "]", "").Replace(field)
+	var b strings.Builder
+	for s := range strings.SplitSeq(field, ".") {
+		if isIndex(s) {
+			n, _ := strconv.Atoi(s)
+			indexes = append(indexes, n)
+			b.WriteString("[]")
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(s)
+	}
+	return b.String(), indexes
+}
+
+func isIndex(s string) bool {
+	if s == "" || len(s) > 6 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// pointerTail turns ".a.0" into "/a/0".
+func pointerTail(field string) string {
+	if field == "" {
+		return ""
+	}
+	return canonical.JoinPointer("", strings.Split(strings.TrimPrefix(field, "."), ".")...)
+}

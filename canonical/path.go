@@ -1,0 +1,296 @@
+package canonical
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// PathID names one place in the canonical schema, such as /emails/*/value. The
+// ids of everything below a place follow its own without a gap.
+type PathID uint8
+
+// Root is the whole customer.
+const Root PathID = 0
+
+// Leaf is one statement of a customer: a scalar, a list of scalars, or a null.
+type Leaf struct {
+	Path  PathID
+	Index int  // position in the list, in Attributes, ExternalIDs or ProviderData; -1 outside of lists
+	Null  bool // stated as null or as an empty list
+}
+
+// shape is how a place of the schema is written in JSON.
+type shape uint8
+
+const (
+	shapeText shape = iota
+	shapeBool
+	shapeDate
+	shapeTime
+	shapeObject
+	shapeList      // of objects
+	shapeStrings   // list of strings
+	shapeOneOrMore // string or list of strings
+	shapeAttributes
+	shapeExternalIDs
+	shapeProviderData
+)
+
+// node is one member of the schema, read from a struct field's type and tags.
+type node struct {
+	name    string
+	doc     string
+	pattern string // /emails/*/value
+	path    PathID
+	last    PathID // the last place below this one
+	field   int    // index of the struct field
+	shape   shape
+	rules   rules
+	members []node // of an object, or of a list's elements
+	byName  map[string]int
+}
+
+// rules are the limits that the is tag states.
+type rules struct {
+	min, max int
+	enum     []string
+	format   string
+	required bool
+	lines    bool
+	book     bool
+}
+
+var (
+	root     node
+	patterns []string // by PathID
+	ends     []PathID // by PathID: the last place below
+	books    []bool   // by PathID
+	pathIDs  = map[string]PathID{}
+)
+
+func init() {
+	root = node{shape: shapeObject}
+	root.members = membersOf(reflect.TypeFor[Customer](), &root)
+}
+
+func addPath(pattern string, book bool) PathID {
+	id := PathID(len(patterns))
+	patterns = append(patterns, pattern)
+	ends = append(ends, id)
+	books = append(books, book)
+	pathIDs[pattern] = id
+	return id
+}
+
+// membersOf builds the schema of a struct type. It panics on a tag or type it
+// does not know, which every test of the package would show.
+func membersOf(t reflect.Type, parent *node) []node {
+	if len(patterns) == 0 {
+		addPath("", false)
+	}
+	members := make([]node, 0, t.NumField())
+	parent.byName = make(map[string]int, t.NumField())
+	prefix := parent.pattern
+	if parent.shape == shapeList {
+		prefix += "/*"
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		n := node{name: f.Tag.Get("json"), doc: f.Tag.Get("doc"), field: i, rules: parseRules(f)}
+		n.pattern = prefix + "/" + n.name
+		n.rules.book = n.rules.book || parent.rules.book
+		n.path = addPath(n.pattern, n.rules.book)
+		value, _ := f.Type.FieldByName("value")
+		switch vt := value.Type; vt {
+		case reflect.TypeFor[string]():
+			n.shape = shapeText
+			n.rules.min = 1
+			if n.rules.max == 0 {
+				n.rules.max = 255
+			}
+		case reflect.TypeFor[bool]():
+			n.shape = shapeBool
+		case reflect.TypeFor[Date]():
+			n.shape = shapeDate
+		case reflect.TypeFor[Timestamp]():
+			n.shape = shapeTime
+		case reflect.TypeFor[[]string]():
+			n.shape = shapeStrings
+		case reflect.TypeFor[OneOrMore]():
+			n.shape = shapeOneOrMore
+		case reflect.TypeFor[[]Attribute]():
+			n.shape = shapeAttributes
+			addPath(n.pattern+"/*", n.rules.book)
+		case reflect.TypeFor[[]ExternalID]():
+			n.shape = shapeExternalIDs
+			addPath(n.pattern+"/*", n.rules.book)
+		case reflect.TypeFor[[]ProviderData]():
+			n.shape = shapeProviderData
+			addPath(n.pattern+"/*", n.rules.book)
+		default:
+			switch vt.Kind() {
+			case reflect.Struct:
+				n.shape = shapeObject
+				n.members = membersOf(vt, &n)
+			case reflect.Slice:
+				n.shape = shapeList
+				addPath(n.pattern+"/*", n.rules.book)
+				n.members = membersOf(vt.Elem(), &n)
+			default:
+				panic(fmt.Sprintf("canonical: field %s has a type without a shape: %s", f.Name, vt))
+			}
+		}
+		n.last = PathID(len(patterns) - 1)
+		ends[n.path] = n.last
+		parent.byName[n.name] = i
+		members = append(members, n)
+	}
+	ends[Root] = PathID(len(patterns) - 1)
+	return members
+}
+
+func parseRules(f reflect.StructField) rules {
+	var r rules
+	for rule := range strings.SplitSeq(f.Tag.Get("is"), ",") {
+		name, arg, _ := strings.Cut(rule, "=")
+		var err error
+		switch name {
+		case "":
+		case "min":
+			r.min, err = strconv.Atoi(arg)
+		case "max":
+			r.max, err = strconv.Atoi(arg)
+		case "enum":
+			r.enum = strings.Split(arg, "|")
+		case "format":
+			r.format = arg
+		case "required":
+			r.required = true
+		case "lines":
+			r.lines = true
+		case "book":
+			r.book = true
+		default:
+			err = fmt.Errorf("unknown rule %q", name)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("canonical: tag of field %s: %v", f.Name, err))
+		}
+	}
+	return r
+}
+
+// Path returns the id of a pattern such as "/emails/*/value". It panics on one
+// that is not in the schema: patterns are written in code, not in data.
+func Path(pattern string) PathID {
+	id, ok := pathIDs[pattern]
+	if !ok {
+		panic(fmt.Sprintf("canonical: the schema has no path %q", pattern))
+	}
+	return id
+}
+
+// String returns the pattern.
+func (p PathID) String() string { return patterns[p] }
+
+// Contains reports whether o is p or a place below it.
+func (p PathID) Contains(o PathID) bool { return p <= o && o <= ends[p] }
+
+// Bookkeeping reports whether the gateway itself uses the place, so that a
+// provider that cannot hold it loses nothing.
+func (p PathID) Bookkeeping() bool { return books[p] }
+
+// Pointer returns the RFC 6901 pointer of a place in this customer's JSON; index
+// takes the place of the "*" (for attributes and the like: the name at that
+// position).
+func (c *Customer) Pointer(p PathID, index int) string {
+	before, after, starred := strings.Cut(patterns[p], "*")
+	if !starred || index < 0 {
+		return strings.TrimSuffix(before, "/")
+	}
+	key := strconv.Itoa(index)
+	switch before {
+	case "/attributes/":
+		if a := c.Attributes.value; index < len(a) {
+			key = escapePointer(a[index].Name)
+		}
+	case "/externalIds/":
+		if e := c.ExternalIDs.value; index < len(e) {
+			key = escapePointer(e[index].Route)
+		}
+	case "/providerData/":
+		if d := c.ProviderData.value; index < len(d) {
+			key = escapePointer(d[index].Key)
+		}
+	}
+	return before + key + after
+}
+
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// escapePointer escapes one reference token of a JSON Pointer.
+func escapePointer(s string) string { return pointerEscaper.Replace(s) }
+
+// JoinPointer appends reference tokens to a JSON Pointer, escaped.
+func JoinPointer(pointer string, tokens ...string) string {
+	for _, t := range tokens {
+		pointer += "/" + escapePointer(t)
+	}
+	return pointer
+}
+
+// Leaves lists what the customer states, in the order of the schema.
+func (c *Customer) Leaves() []Leaf {
+	return appendLeaves(make([]Leaf, 0, 48), reflect.ValueOf(c).Elem(), &root, -1)
+}
+
+func appendLeaves(leaves []Leaf, v reflect.Value, parent *node, index int) []Leaf {
+	for i := range parent.members {
+		n := &parent.members[i]
+		st, value := v.Field(n.field).Addr().Interface().(settable).look()
+		switch {
+		case st == absent:
+			continue
+		case st == isNull:
+			leaves = append(leaves, Leaf{n.path, index, true})
+			continue
+		}
+		switch n.shape {
+		case shapeObject:
+			leaves = appendLeaves(leaves, reflect.ValueOf(value).Elem(), n, index)
+		case shapeList:
+			list := reflect.ValueOf(value).Elem()
+			if list.Len() == 0 {
+				leaves = append(leaves, Leaf{n.path, index, true})
+			}
+			for j := range list.Len() {
+				leaves = appendLeaves(leaves, list.Index(j), n, j)
+			}
+		case shapeStrings:
+			leaves = append(leaves, Leaf{n.path, index, len(*value.(*[]string)) == 0})
+		case shapeOneOrMore:
+			leaves = append(leaves, Leaf{n.path, index, len(*value.(*OneOrMore)) == 0})
+		case shapeAttributes:
+			attributes := *value.(*[]Attribute)
+			if len(attributes) == 0 {
+				leaves = append(leaves, Leaf{n.path, -1, true})
+			}
+			for j, a := range attributes {
+				leaves = append(leaves, Leaf{n.path + 1, j, a.Value.Kind() == KindNull})
+			}
+		case shapeExternalIDs:
+			for j := range *value.(*[]ExternalID) {
+				leaves = append(leaves, Leaf{n.path + 1, j, false})
+			}
+		case shapeProviderData:
+			for j := range *value.(*[]ProviderData) {
+				leaves = append(leaves, Leaf{n.path + 1, j, false})
+			}
+		default:
+			leaves = append(leaves, Leaf{n.path, index, false})
+		}
+	}
+	return leaves
+}

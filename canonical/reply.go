@@ -1,0 +1,66 @@
+package canonical
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxText is how many characters of a provider's text reach a caller.
+const maxText = 500
+
+// JSON returns the reply's body as a JSON value, read leniently, and whether it
+// is JSON at all. An empty body is not.
+func (r *Reply) JSON() (Value, bool) {
+	v, err := ParseLenient(r.Body)
+	return v, err == nil
+}
+
+// IsHTML reports whether the body is an HTML page, whatever its Content-Type
+// says: login pages, maintenance pages and proxies' error pages.
+func (r *Reply) IsHTML() bool {
+	head := bytes.ToLower(bytes.TrimSpace(r.Body[:min(len(r.Body), 1024)]))
+	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html")) ||
+		bytes.HasPrefix(head, []byte("<head")) || bytes.Contains(head, []byte("<body")) ||
+		strings.Contains(r.Header.Get("Content-Type"), "text/html") && bytes.HasPrefix(head, []byte("<"))
+}
+
+// Refusal returns an *Error of code about the reply to sent, with provider,
+// operation and status filled in and message cleaned by CleanText.
+func Refusal(provider string, sent *Request, got *Reply, code Code, message string) *Error {
+	return &Error{Code: code, Provider: provider, Op: sent.Op, Status: got.Status, Message: CleanText(message)}
+}
+
+var (
+	tags        = regexp.MustCompile(`</?[a-zA-Z!][^>]{0,200}>`)
+	traces      = regexp.MustCompile(`(?s)(?:Stack ?trace:|\n\s*#\d+ |\n\s*at [\w$.]+\(|Traceback \(most recent call last\)|\bgoroutine \d+ \[).*`)
+	paths       = regexp.MustCompile(`(?:/[\w.-]+){3,}\.(?:php|py|java|rb|js|go|phtml)(?::\d+|\(\d+\))?`)
+	credentials = regexp.MustCompile(`(?i)\b(bearer|basic|oauth_\w+|api[_-]?key|token|secret|password|authorization)(\s*[:=]\s*|\s+)("?)[A-Za-z0-9+/=_\-.~]{12,}`)
+	spaces      = regexp.MustCompile(`[\s\p{C}]+`)
+)
+
+// CleanText makes a provider's text fit for a caller: one line of valid UTF-8,
+// without markup, stack traces, server paths and credentials, cut at 500
+// characters.
+func CleanText(s string) string {
+	if len(s) > 8*maxText {
+		s = s[:8*maxText]
+	}
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if strings.ContainsAny(s, "\n#(") {
+		s = traces.ReplaceAllString(s, "")
+	}
+	if strings.Contains(s, "<") {
+		s = tags.ReplaceAllString(s, " ")
+	}
+	if strings.Contains(s, "/") {
+		s = paths.ReplaceAllString(s, "(path)")
+	}
+	s = credentials.ReplaceAllString(s, "$1$2$3"+masked)
+	s = strings.TrimSpace(spaces.ReplaceAllString(s, " "))
+	if utf8.RuneCountInString(s) > maxText {
+		s = string([]rune(s)[:maxText-1]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,261 @@
+package canonical
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/text/language"
+)
+
+// CheckID reports why s cannot be a customer's id, or nil: an id has 1 to 128
+// characters and no control characters.
+func CheckID(s string) error {
+	switch length := utf8.RuneCountInString(s); {
+	case length == 0:
+		return errors.New("must not be empty")
+	case length > 128:
+		return fmt.Errorf("must not be longer than 128 characters; it has %d", length)
+	case !utf8.ValidString(s):
+		return errors.New("must be UTF-8")
+	case hasControl(s, false):
+		return errors.New("must not have control characters")
+	}
+	return nil
+}
+
+// checkCustomer applies the rules that look at more than one member.
+func (d *decoder) checkCustomer(id string, c *Customer) {
+	if inBody, ok := c.ID.Get(); ok && inBody != id {
+		d.fault("/id", FieldInvalid, "must equal the id in the path")
+	} else if c.ID.IsNull() {
+		d.fault("/id", FieldInvalid, "must not be null; leave it out or repeat the id of the path")
+	}
+	onePrimary(d, "/emails", c.Emails.Value(), func(e *Email) bool { return e.Primary.Value() })
+	onePrimary(d, "/phoneNumbers", c.PhoneNumbers.Value(), func(p *PhoneNumber) bool { return p.Primary.Value() })
+	onePrimary(d, "/addresses", c.Addresses.Value(), func(a *Address) bool { return a.Primary.Value() })
+	onePrimary(d, "/taxIds", c.TaxIDs.Value(), func(t *TaxID) bool { return t.Primary.Value() })
+}
+
+// onePrimary reports every primary element after the first.
+func onePrimary[T any](d *decoder, pointer string, list []T, primary func(*T) bool) {
+	first := -1
+	for i := range list {
+		switch {
+		case !primary(&list[i]):
+		case first < 0:
+			first = i
+		default:
+			d.fault(fmt.Sprintf("%s/%d/primary", pointer, i), FieldDuplicate, "only one element may be primary; %s/%d already is", pointer, first)
+		}
+	}
+}
+
+// Primary returns the index of the primary element of a list: the one that says
+// so, else the first; -1 for an empty list.
+func Primary[T any](list []T, primary func(*T) bool) int {
+	for i := range list {
+		if primary(&list[i]) {
+			return i
+		}
+	}
+	if len(list) == 0 {
+		return -1
+	}
+	return 0
+}
+
+// PrimaryEmail returns the index of the primary e-mail address, or -1.
+func (c *Customer) PrimaryEmail() int {
+	return Primary(c.Emails.Value(), func(e *Email) bool { return e.Primary.Value() })
+}
+
+// PrimaryPhone returns the index of the primary telephone number, or -1.
+func (c *Customer) PrimaryPhone() int {
+	return Primary(c.PhoneNumbers.Value(), func(p *PhoneNumber) bool { return p.Primary.Value() })
+}
+
+// PrimaryAddress returns the index of the primary address, or -1.
+func (c *Customer) PrimaryAddress() int {
+	return Primary(c.Addresses.Value(), func(a *Address) bool { return a.Primary.Value() })
+}
+
+// IsOrganization reports whether the customer is an organization.
+func (c *Customer) IsOrganization() bool { return c.Kind.Value() == "organization" }
+
+// checkText applies the rules of a string.
+func (d *decoder) checkText(s string, r *rules) {
+	length := len(s)
+	if length > r.max {
+		length = utf8.RuneCountInString(s)
+	}
+	switch {
+	case length < r.min:
+		d.fault(d.here(), FieldInvalid, "must not be empty; send null to clear the field, or leave it out")
+		return
+	case length > r.max:
+		d.fault(d.here(), FieldTooLong, "must not be longer than %d characters; it has %d", r.max, length)
+		return
+	case hasControl(s, r.lines):
+		d.fault(d.here(), FieldInvalid, "must not have control characters")
+		return
+	case r.enum != nil && !slices.Contains(r.enum, s):
+		d.fault(d.here(), FieldUnsupported, "must be one of %s", strings.Join(r.enum, ", "))
+		return
+	}
+	if r.format == "" {
+		return
+	}
+	if problem := formats[r.format](s); problem != "" {
+		d.fault(d.here(), FieldInvalid, "%s", problem)
+	}
+}
+
+// checkAttribute applies the rules of an attribute's value.
+func (d *decoder) checkAttribute(v Value, kind jsontext.Kind) {
+	const maxElements = 1000
+	switch v.Kind() {
+	case KindObject:
+		d.fault(d.here(), FieldInvalid, "must be a string, a number, a boolean, null or a list of these, not %s", kindName(kind))
+	case KindArray:
+		if v.Len() > maxElements {
+			d.fault(d.here(), FieldTooLong, "must not have more than %d elements", maxElements)
+			return
+		}
+		for i := range v.Len() {
+			switch e := v.At(i); e.Kind() {
+			case KindObject, KindArray, KindNull:
+				d.fault(fmt.Sprintf("%s/%d", d.here(), i), FieldInvalid, "must be a string, a number or a boolean")
+			default:
+				d.checkAttributeText(fmt.Sprintf("%s/%d", d.here(), i), e)
+			}
+		}
+	default:
+		d.checkAttributeText(d.here(), v)
+	}
+}
+
+func (d *decoder) checkAttributeText(pointer string, v Value) {
+	const maxText = 10_000
+	if length := utf8.RuneCountInString(v.Str()); length > maxText {
+		d.fault(pointer, FieldTooLong, "must not be longer than %d characters; it has %d", maxText, length)
+	} else if hasControl(v.Str(), true) {
+		d.fault(pointer, FieldInvalid, "must not have control characters")
+	}
+}
+
+// hasControl reports control characters (Unicode category Cc), tabs and line
+// breaks aside where lines are allowed.
+func hasControl(s string, lines bool) bool {
+	for _, r := range s {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			if lines && (r == '\n' || r == '\r' || r == '\t') {
+				continue
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// formats are the named forms of strings; each returns what is wrong, or "".
+var formats = map[string]func(string) string{
+	"email":   checkEmail,
+	"phone":   checkPhone,
+	"country": checkCountry,
+	"locale":  checkLocale,
+	"uri":     checkURI,
+}
+
+// checkEmail accepts what RFC 5321 §4.1.2 calls a Mailbox without the quoted and
+// literal forms, and UTF-8 (RFC 6531).
+func checkEmail(s string) string {
+	const problem = "must be an e-mail address such as jane@example.com"
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || local == "" || len(local) > 64 || len(domain) > 255 || strings.ContainsAny(s, " \t\"(),:;<>[\\]") || strings.Contains(domain, "@") {
+		return problem
+	}
+	for _, part := range []string{local, domain} {
+		if strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".") || strings.Contains(part, "..") {
+			return problem
+		}
+	}
+	if !strings.Contains(domain, ".") || strings.HasPrefix(domain, "-") || strings.HasSuffix(domain, "-") || strings.ContainsAny(domain, "_!#$%&'*+/=?^`{|}~") {
+		return problem
+	}
+	return ""
+}
+
+// checkPhone accepts ITU-T E.164 with the leading plus.
+func checkPhone(s string) string {
+	const problem = "must be a number in E.164 form such as +14155550100"
+	if len(s) < 5 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return problem
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return problem
+		}
+	}
+	return ""
+}
+
+// isCountry marks the assigned ISO 3166-1 alpha-2 codes, and XK, which is in
+// general use.
+var isCountry = func() (known [26 * 26]bool) {
+	for i := range known {
+		code := string([]byte{'A' + byte(i/26), 'A' + byte(i%26)})
+		r, err := language.ParseRegion(code)
+		known[i] = err == nil && r.IsCountry() && r.String() == code && r.ISO3() != "ZZZ"
+	}
+	return known
+}()
+
+func checkCountry(s string) string {
+	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' || !isCountry[int(s[0]-'A')*26+int(s[1]-'A')] {
+		return "must be an ISO 3166-1 alpha-2 country code in upper case, such as DE"
+	}
+	return ""
+}
+
+func checkLocale(s string) string {
+	if _, err := language.Parse(s); err != nil || strings.Contains(s, "_") {
+		return "must be a BCP 47 language tag such as fr-FR"
+	}
+	return ""
+}
+
+func checkURI(s string) string {
+	if u, err := url.Parse(s); err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsAny(s, " <>\"") {
+		return "must be a URL such as https://example.com/page"
+	}
+	return ""
+}
+
+// ParseDate reads YYYY-MM-DD (RFC 3339 full-date).
+func ParseDate(s string) (Date, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil || t.Year() == 0 {
+		return Date{}, errors.New("must be a date that exists, written YYYY-MM-DD")
+	}
+	return Date{t.Year(), int(t.Month()), t.Day()}, nil
+}
+
+// String returns YYYY-MM-DD.
+func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
+
+func parseTimestamp(s string) (Timestamp, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() == 0 || len(s) > 0 && !strings.ContainsRune(s, 'T') {
+		return Timestamp{}, errors.New("must be a time with a zone, written as in RFC 3339: 2026-01-31T09:30:00Z")
+	}
+	return Timestamp{t}, nil
+}
+
+// String returns the moment in UTC, RFC 3339 with up to nine fraction digits.
+func (t Timestamp) String() string { return t.UTC().Format(time.RFC3339Nano) }
