@@ -64,3 +64,33 @@ func CleanText(s string) string {
 	}
 	return s
 }
+
+// CodeForPage classifies a refusal whose body is not in the provider's shape: a
+// page of a proxy or of another server. The status decides, but a 4xx page says
+// nothing about the customer's data.
+func CodeForPage(got *Reply) Code {
+	code := CodeForStatus(got.Status)
+	switch code {
+	case UpstreamInvalid, UpstreamDuplicate:
+		return UpstreamUnclassified
+	case UpstreamNotFound:
+		return UpstreamMisconfigured
+	}
+	return code
+}
+
+// Token returns s if it looks like an error code or a request id: at most 128
+// letters, digits and the signs in "-_.:/+=", and nothing that could carry
+// data; else "".
+func Token(s string) string {
+	if len(s) > 128 {
+		return ""
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.:/+=", c) >= 0) {
+			return ""
+		}
+	}
+	return s
+}

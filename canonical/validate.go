@@ -205,13 +205,17 @@ func checkPhone(s string) string {
 	return ""
 }
 
+// notCountries are codes that x/text knows and ISO 3166-1 does not assign:
+// withdrawn and exceptionally reserved ones.
+const notCountries = "AC AN BU CP CQ CS CT DD DG DY EA EU EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA TP UN VD WK YD YU ZR"
+
 // isCountry marks the assigned ISO 3166-1 alpha-2 codes, and XK, which is in
 // general use.
 var isCountry = func() (known [26 * 26]bool) {
 	for i := range known {
 		code := string([]byte{'A' + byte(i/26), 'A' + byte(i%26)})
 		r, err := language.ParseRegion(code)
-		known[i] = err == nil && r.IsCountry() && r.String() == code && r.ISO3() != "ZZZ"
+		known[i] = err == nil && r.IsCountry() && r.String() == code && !strings.Contains(notCountries, code)
 	}
 	return known
 }()

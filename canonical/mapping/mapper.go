@@ -231,14 +231,6 @@ func (m *Mapper) refuse(f *Field, pos Pos, field string, code canonical.FieldCod
 	m.unfit = append(m.unfit, fe)
 }
 
-// RefuseAt reports that the provider cannot take the customer because of what
-// stands at the canonical pattern, whatever field it would feed.
-func (m *Mapper) RefuseAt(pattern string, index int, code canonical.FieldCode, message string) {
-	p := canonical.Path(pattern)
-	m.mark(p, index)
-	m.unfit = append(m.unfit, canonical.FieldError{Pointer: m.u.Customer.Pointer(p, index), Code: code, Message: m.table.provider + ": " + message})
-}
-
 // Missing reports that the provider needs the field of the row of to. Rows with
 // Required do this by themselves.
 func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.table.row(to), position(at)) }
@@ -338,12 +330,18 @@ func (m *Mapper) at(f *Field, index int) canonical.Value {
 }
 
 func (m *Mapper) failure() *canonical.Error {
-	e := &canonical.Error{Code: canonical.MappingUnrepresentable, Provider: m.table.provider, Fields: slices.Concat(m.missing, m.unfit)}
+	e := Unfit(m.table.provider, slices.Concat(m.missing, m.unfit)...)
 	if len(m.missing) > 0 {
 		e.Code = canonical.MappingRequiredMissing
 	}
-	e.Message = e.Fields[0].Message
-	if n := len(e.Fields) - 1; n > 0 {
+	return e
+}
+
+// Unfit returns the refusal of a customer that the provider cannot take, for
+// one reason or more.
+func Unfit(provider string, reasons ...canonical.FieldError) *canonical.Error {
+	e := &canonical.Error{Code: canonical.MappingUnrepresentable, Provider: provider, Fields: reasons, Message: reasons[0].Message}
+	if n := len(reasons) - 1; n > 0 {
 		e.Message += fmt.Sprintf(" (and %d more: see errors)", n)
 	}
 	return e
@@ -406,4 +404,46 @@ func (m *Mapper) lostWhole(p canonical.PathID, index int) bool {
 		}
 	}
 	return true
+}
+
+// UseFormatted counts /name/formatted as carried over if it says no more than
+// the parts of the name that were carried over.
+func (m *Mapper) UseFormatted() {
+	name := m.u.Customer.Name.Value()
+	formatted, ok := name.Formatted.Get()
+	if !ok {
+		return
+	}
+	parts := map[string]bool{}
+	for i, p := range []canonical.Field[string]{name.HonorificPrefix, name.GivenName, name.MiddleName, name.FamilyName, name.HonorificSuffix} {
+		if v, ok := p.Get(); ok && m.carried(namePaths[i]) {
+			for word := range strings.FieldsSeq(v) {
+				parts[strings.Trim(word, ".,")] = true
+			}
+		}
+	}
+	for word := range strings.FieldsSeq(formatted) {
+		if !parts[strings.Trim(word, ".,")] {
+			return
+		}
+	}
+	m.mark(formattedPath, -1)
+}
+
+var (
+	formattedPath = canonical.Path("/name/formatted")
+	namePaths     = []canonical.PathID{
+		canonical.Path("/name/honorificPrefix"), canonical.Path("/name/givenName"), canonical.Path("/name/middleName"),
+		canonical.Path("/name/familyName"), canonical.Path("/name/honorificSuffix"),
+	}
+)
+
+// carried reports whether the leaf at p was carried over.
+func (m *Mapper) carried(p canonical.PathID) bool {
+	for i, l := range m.u.Leaves {
+		if l.Path == p {
+			return m.used[i]
+		}
+	}
+	return false
 }

@@ -6,7 +6,6 @@ package mapping
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,11 +65,12 @@ type step struct {
 
 // Table is a provider's field table. It is immutable and safe for concurrent use.
 type Table struct {
-	provider string
-	fields   []Field
-	byTo     map[string]*Field
-	byAlias  map[string]*Field
-	required []*Field
+	provider  string
+	fields    []Field
+	byTo      map[string]*Field
+	byAlias   map[string]*Field
+	required  []*Field
+	spellings []string
 }
 
 // NewTable builds a table. It panics on a row that is not well-formed, which is
@@ -96,6 +96,7 @@ func NewTable(provider string, fields ...Field) *Table {
 		}
 		t.byTo[f.To] = f
 		t.byAlias[strings.ToLower(f.To)] = f
+		t.byAlias[strings.ToLower(strings.ReplaceAll(f.To, "[]", ""))] = f
 		if f.Required && !f.Container {
 			t.required = append(t.required, f)
 		}
@@ -105,6 +106,7 @@ func NewTable(provider string, fields ...Field) *Table {
 			t.byAlias[strings.ToLower(alias)] = &t.fields[i]
 		}
 	}
+	t.spellings = t.spell()
 	return t
 }
 
@@ -124,15 +126,15 @@ func (t *Table) With(to string, change func(*Field)) *Table {
 // Fields returns the rows, in the order of declaration.
 func (t *Table) Fields() []Field { return slices.Clone(t.fields) }
 
-// Spellings returns every provider path and alias, longest first: what a
-// provider's message may begin with.
-func (t *Table) Spellings() []string {
-	names := slices.Collect(maps.Keys(t.byAlias))
-	for to := range t.byTo {
-		names = append(names, to)
-	}
+// spell lists every provider path without list marks and every alias, longest first: what a provider's message may name.
+func (t *Table) spell() []string {
+	var names []string
 	for i := range t.fields {
-		names = append(names, t.fields[i].Aliases...)
+		f := &t.fields[i]
+		names = append(names, f.Aliases...)
+		if path := strings.ReplaceAll(f.To, "[]", ""); !strings.HasSuffix(path, "*") {
+			names = append(names, path)
+		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
 		if len(a) != len(b) {

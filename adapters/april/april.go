@@ -1,0 +1,230 @@
+// Package april upserts customers at April (formerly Limepay, now part of
+// Spenda), a payments platform.
+//
+// API: https://docs.meetapril.io/openapi/april-public/customers/upsertcustomer.md.
+// What is inferred rather than published is said in the README and can be
+// switched by settings.
+package april
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"customer-gateway/adapters/april/sandbox"
+	"customer-gateway/adapters/emulator"
+	"customer-gateway/adapters/provider"
+	"customer-gateway/canonical"
+	"customer-gateway/canonical/mapping"
+	"customer-gateway/config/section"
+)
+
+const name = "april"
+
+// Provider is April's row in the table of providers.
+var Provider = provider.Provider{
+	Name: name,
+	Open: Open,
+	Sandbox: func() emulator.Provider {
+		return sandbox.New(sandbox.Options{})
+	},
+}
+
+// Config is a route's settings.
+type Config struct {
+	// MerchantID acts for this merchant; needed with a marketplace key.
+	MerchantID string `koanf:"merchant_id"`
+	// Organization lets organizations be sent, under an action name that April
+	// has not published.
+	Organization bool `koanf:"organization"`
+	// Require lists provider fields that this April account insists on, beside
+	// emailAddress, which always is.
+	Require []string `koanf:"require"`
+	// OrganizationFlags says whether organisationKyced and
+	// organisationCreditChecked are sent: "false" (default) or "omit".
+	OrganizationFlags string `koanf:"organization_flags"`
+	// IsVerified says what isVerified is: "omit" (default), "false", or "email"
+	// for the verified flag of the primary e-mail address.
+	IsVerified string `koanf:"is_verified"`
+	// LowerCaseEmail sends e-mail addresses in lower case.
+	LowerCaseEmail bool `koanf:"lower_case_email"`
+	// Address sends the primary address, which the published sample lacks.
+	Address bool `koanf:"address"`
+}
+
+// credentials of a route.
+type credentials struct {
+	APIKey canonical.Secret `koanf:"api_key"` // marketplace API key or merchant secret token
+}
+
+// Open checks a route's options and builds its adapter.
+func Open(o provider.Options) (provider.Opened, error) {
+	var c Config
+	var cred credentials
+	var faults section.Faults
+	faults.Join(o.DecodeSettings(&c), o.DecodeCredentials(&cred))
+	checkKey(&faults, cred.APIKey.Reveal(), o.BaseURL)
+	c.check(&faults)
+	if err := faults.Err(); err != nil {
+		return provider.Opened{}, err
+	}
+	return provider.Opened{
+		Adapter: New(c),
+		Auth:    canonical.Auth{Header: map[string]canonical.Secret{"Authorization": "Bearer " + cred.APIKey}},
+		Limit:   provider.DefaultLimit{Rate: section.Rate{Count: 5, Per: time.Second}, Burst: 5, Concurrency: 8},
+	}, nil
+}
+
+// The hosts of the two environments, and those of the API before it.
+const (
+	liveHost    = "api.au.meetapril.io"
+	sandboxHost = "api.sandbox.au.meetapril.io"
+	deadDomain  = "limepay.com.au"
+)
+
+var keyShape = regexp.MustCompile(`^(sandbox|live)_(sk|api|pk)_.+`)
+
+// checkKey refuses keys that cannot work at the host.
+func checkKey(faults *section.Faults, key string, base *url.URL) {
+	host := base.Hostname()
+	if host == deadDomain || strings.HasSuffix(host, "."+deadDomain) {
+		faults.Add("base_url", "is a host of the retired Limepay API; use https://%s or https://%s", liveHost, sandboxHost)
+	}
+	if key == "" {
+		faults.Add("credentials.api_key", "is required: a marketplace API key or a merchant secret token")
+		return
+	}
+	m := keyShape.FindStringSubmatch(key)
+	switch {
+	case m == nil:
+		faults.Add("credentials.api_key", "is not an April key; keys begin with live_api_, live_sk_, sandbox_api_ or sandbox_sk_")
+	case m[2] == "pk":
+		faults.Add("credentials.api_key", "is a public key, which may not upsert customers; use a marketplace API key or a merchant secret token")
+	case m[1] == "sandbox" && host == liveHost:
+		faults.Add("credentials.api_key", "is a sandbox key, but base_url is production; use a live key or https://%s", sandboxHost)
+	case m[1] == "live" && host == sandboxHost:
+		faults.Add("credentials.api_key", "is a live key, but base_url is the sandbox; use a sandbox key or https://%s", liveHost)
+	}
+}
+
+// fieldNames are what settings.require may list.
+var fieldNames = []string{"emailAddress", "phoneNumber", "referenceCustomerId", "givenName", "middleName", "familyName"}
+
+func (c *Config) check(faults *section.Faults) {
+	if !slices.Contains([]string{"", "omit", "false", "email"}, c.IsVerified) {
+		faults.Add("settings.is_verified", "must be omit, false or email")
+	}
+	if !slices.Contains([]string{"", "omit", "false"}, c.OrganizationFlags) {
+		faults.Add("settings.organization_flags", "must be false or omit")
+	}
+	for _, field := range c.Require {
+		if !slices.Contains(fieldNames, field) {
+			faults.Add("settings.require", "has %q, which is not among %s", field, strings.Join(fieldNames, ", "))
+		}
+	}
+	if strings.ContainsFunc(c.MerchantID, unicode.IsSpace) {
+		faults.Add("settings.merchant_id", "must not have white space")
+	}
+}
+
+// Adapter translates for one route.
+type Adapter struct {
+	config    Config
+	consumer  *mapping.Table
+	organised *mapping.Table
+	header    http.Header
+}
+
+var _ canonical.Adapter = (*Adapter)(nil)
+
+// New returns the adapter for a checked Config.
+func New(c Config) *Adapter {
+	a := &Adapter{config: c, consumer: consumerFields, organised: organisationFields, header: http.Header{
+		"Content-Type": {"application/json; charset=utf-8"},
+		"Accept":       {"application/json"},
+	}}
+	if c.MerchantID != "" {
+		a.header.Set("Merchant-Id", c.MerchantID)
+	}
+	for _, field := range c.Require {
+		a.consumer = a.consumer.With(field, func(f *mapping.Field) { f.Required = true })
+	}
+	return a
+}
+
+// Name returns "april".
+func (a *Adapter) Name() string { return name }
+
+// table returns the action of the upsert and its field table.
+func (a *Adapter) table(u canonical.Upsert) (action string, t *mapping.Table) {
+	if u.Customer.IsOrganization() {
+		return "UpsertOrganisationCustomer", a.organised
+	}
+	return "UpsertConsumerCustomer", a.consumer
+}
+
+// Translate returns the one call of an upsert.
+func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
+	if u.Customer.IsOrganization() && !a.config.Organization {
+		return nil, nil, mapping.Unfit(name, canonical.FieldError{Pointer: "/kind", Code: canonical.FieldUnsupported,
+			Message: "april: organizations are off on this route; the operator turns them on by settings.organization"})
+	}
+	action, table := a.table(u)
+	m := table.Start(u)
+	if u.Customer.IsOrganization() {
+		a.organisation(m, u)
+	} else {
+		a.person(m, u)
+	}
+	for _, d := range u.ProviderData {
+		object := d.Object
+		if inner := object.Get(action); object.Len() == 1 && inner.Kind() == canonical.KindObject {
+			object = inner
+		}
+		m.Merge(&m.Body, "", d, object)
+	}
+	notices, err := m.Finish()
+	if err != nil {
+		return nil, nil, err
+	}
+	body := canonical.NewObject(1)
+	body.Set(action, m.Body)
+	return &canonical.Request{
+		Op:         "upsert",
+		Method:     http.MethodPost,
+		Path:       "/customers",
+		Header:     a.header,
+		Body:       body.Encode(),
+		Repeatable: true, // upsert by business key converges
+		Links:      m.Links(),
+	}, notices, nil
+}
+
+// Interpret reads the reply.
+func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
+	if got.Status >= 200 && got.Status < 300 {
+		return a.success(sent, got)
+	}
+	return canonical.Outcome{}, a.failure(u, sent, got)
+}
+
+// success accepts only a body that names the customer.
+func (a *Adapter) success(sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
+	body, ok := got.JSON()
+	id, merchant := body.Get("customerId").Str(), body.Get("merchantId").Str()
+	switch {
+	case !ok:
+		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer is not JSON; check base_url")
+	case body.Kind() == canonical.KindString:
+		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamMisconfigured, "the answer is that of the retired Limepay API; check base_url")
+	case id == "":
+		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer names no customerId")
+	case a.config.MerchantID != "" && merchant != "" && merchant != a.config.MerchantID:
+		return canonical.Outcome{RemoteID: id}, canonical.Refusal(name, sent, got, canonical.UpstreamMisconfigured, "the customer was written at another merchant than settings.merchant_id")
+	}
+	return canonical.Outcome{RemoteID: id}, nil // created and updated look the same
+}
