@@ -2,6 +2,7 @@ package canonical
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -171,4 +172,29 @@ type TokenAuth struct {
 	Lifetime time.Duration
 	// Header and Prefix say where the token goes: "Authorization", "Bearer ".
 	Header, Prefix string
+}
+
+// NewUpsert returns the upsert of a customer, not yet for any route.
+func NewUpsert(c *Customer) Upsert {
+	return Upsert{ID: c.ID.Value(), Customer: c, Leaves: c.Leaves()}
+}
+
+// For returns the upsert for one route of a provider. A remote id that the
+// caller states in ExternalIDs wins over remoteID, the one that the gateway
+// remembers. The route's providerData comes after the provider's.
+func (u Upsert) For(route, provider, remoteID string) Upsert {
+	u.RemoteID = remoteID
+	for _, x := range u.Customer.ExternalIDs.Value() {
+		if x.Route == route {
+			u.RemoteID = x.ID
+		}
+	}
+	for _, key := range slices.Compact([]string{provider, route}) {
+		for _, d := range u.Customer.ProviderData.Value() {
+			if d.Key == key {
+				u.ProviderData = append(u.ProviderData, d)
+			}
+		}
+	}
+	return u
 }

@@ -144,6 +144,9 @@ func membersOf(t reflect.Type, parent *node) []node {
 		}
 		n.last = PathID(len(patterns) - 1)
 		ends[n.path] = n.last
+		if n.last > n.path && n.shape != shapeObject { // the elements' own place
+			ends[n.path+1] = n.last
+		}
 		parent.byName[n.name] = i
 		members = append(members, n)
 	}

@@ -85,6 +85,11 @@ func (c *Customer) PrimaryAddress() int {
 	return Primary(c.Addresses.Value(), func(a *Address) bool { return a.Primary.Value() })
 }
 
+// PrimaryTaxID returns the index of the primary tax number, or -1.
+func (c *Customer) PrimaryTaxID() int {
+	return Primary(c.TaxIDs.Value(), func(t *TaxID) bool { return t.Primary.Value() })
+}
+
 // IsOrganization reports whether the customer is an organization.
 func (c *Customer) IsOrganization() bool { return c.Kind.Value() == "organization" }
 

@@ -44,9 +44,9 @@ var organisationFields = mapping.NewTable(name,
 func (a *Adapter) person(m *mapping.Mapper, u canonical.Upsert) {
 	c := u.Customer
 	a.email(m, c)
-	phone := canonical.Primary(c.PhoneNumbers.Value(), func(p *canonical.PhoneNumber) bool { return p.Primary.Value() })
-	if phone >= 0 {
+	if phone := c.PrimaryPhone(); phone >= 0 {
 		m.Text("phoneNumber", c.PhoneNumbers.Value()[phone].Value, mapping.Pos{To: -1, From: phone})
+		m.Use("/phoneNumbers/*/primary", phone)
 	}
 	m.Put("referenceCustomerId", canonical.Text(u.ID))
 	n := c.Name.Value()
@@ -74,6 +74,7 @@ func (a *Adapter) email(m *mapping.Mapper, c *canonical.Customer) {
 			address = strings.ToLower(address)
 		}
 		m.Put("emailAddress", canonical.Text(address), at)
+		m.Use("/emails/*/primary", i)
 		if a.config.IsVerified == "email" && !c.IsOrganization() {
 			m.Bool("isVerified", e.Verified, at)
 		}
@@ -95,6 +96,7 @@ func (a *Adapter) address(m *mapping.Mapper, c *canonical.Customer) {
 			m.Put("address.line2", canonical.Text(strings.Join(lines[1:], ", ")), at)
 		}
 	}
+	m.Use("/addresses/*/primary", i)
 	m.Text("address.city", from.City, at)
 	m.Text("address.state", from.Region, at)
 	m.Text("address.postalCode", from.PostalCode, at)
@@ -105,8 +107,9 @@ func (a *Adapter) organisation(m *mapping.Mapper, u canonical.Upsert) {
 	c := u.Customer
 	m.Put("referenceCustomerId", canonical.Text(u.ID))
 	m.Text("organisationName", c.Organization.Value().Name)
-	if i := canonical.Primary(c.TaxIDs.Value(), func(t *canonical.TaxID) bool { return t.Primary.Value() }); i >= 0 {
+	if i := c.PrimaryTaxID(); i >= 0 {
 		m.Text("taxId", c.TaxIDs.Value()[i].Value, mapping.Pos{To: -1, From: i})
+		m.Use("/taxIds/*/primary", i)
 	}
 	a.email(m, c)
 	if a.config.OrganizationFlags != "omit" { // never true: the gateway has verified nobody

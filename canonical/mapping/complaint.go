@@ -68,7 +68,7 @@ func CodeOf(message string) canonical.FieldCode {
 	message = strings.ToLower(message)
 	for _, h := range hints {
 		for _, stem := range h.stems {
-			if strings.Contains(message, stem) {
+			if i := strings.Index(message, stem); i == 0 || i > 0 && !isWord(message[i-1]) {
 				return h.code
 			}
 		}
