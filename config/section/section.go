@@ -122,7 +122,7 @@ func collect(at string, err error, faults *Faults) {
 		if errors.As(err, &reason) {
 			message = reason.text
 		}
-		*faults = append(*faults, Fault{Key: dotted(one.Name()), Message: message})
+		*faults = append(*faults, Fault{Key: dotted(at, one.Name()), Message: message})
 	default:
 		*faults = append(*faults, Fault{Key: at, Message: "cannot be read"})
 	}
@@ -131,12 +131,12 @@ func collect(at string, err error, faults *Faults) {
 // inMap is how the decoder writes the key of a map; list positions look alike.
 var inMap = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
 
-// dotted writes the keys of maps as Key does.
-func dotted(name string) string {
-	keyed := inMap.ReplaceAllStringFunc(name, func(key string) string {
+// dotted writes the decoder's name for something in the section at as Key does.
+func dotted(at, name string) string {
+	inside := inMap.ReplaceAllStringFunc(strings.TrimPrefix(name, at), func(key string) string {
 		return "." + Key("", key[1:len(key)-1])
 	})
-	return strings.TrimPrefix(keyed, ".")
+	return strings.TrimPrefix(at+inside, ".")
 }
 
 // reason is a fault's message on its way through the decoder.
@@ -161,10 +161,9 @@ var (
 // and reads texts.
 func convert(from, to reflect.Value) (any, error) {
 	in, t := from.Interface(), to.Type()
-	if from.Type() == t || t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-		return in, nil
-	}
 	switch {
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
+		return in, nil // the decoder comes again with what it points to
 	case readsText(t):
 		return convertText(from, t)
 	case t == reflect.TypeFor[time.Duration]():
@@ -206,7 +205,7 @@ func convert(from, to reflect.Value) (any, error) {
 		}
 		to.SetZero()
 	case reflect.Struct:
-		if from.Kind() != reflect.Map {
+		if from.Kind() != reflect.Map && from.Type() != t {
 			return nil, notMap
 		}
 	}
@@ -216,6 +215,8 @@ func convert(from, to reflect.Value) (any, error) {
 func convertText(from reflect.Value, t reflect.Type) (any, error) {
 	var text string
 	switch {
+	case from.Type() == t:
+		return from.Interface(), nil
 	case from.Kind() == reflect.String:
 		text = from.String()
 	case from.CanInt():
@@ -234,6 +235,8 @@ func convertText(from reflect.Value, t reflect.Type) (any, error) {
 
 func convertDuration(from reflect.Value) (any, error) {
 	switch {
+	case from.Type() == reflect.TypeFor[time.Duration]():
+		return from.Interface(), nil
 	case from.Kind() == reflect.String:
 		d, err := time.ParseDuration(from.String())
 		if err != nil {

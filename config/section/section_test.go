@@ -3,6 +3,7 @@ package section_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -70,6 +71,8 @@ func TestDecode(t *testing.T) {
 		{"off is stated", map[string]any{"maybe": "off"}, outer{Maybe: &section.Rate{}}},
 		{"secret from text", map[string]any{"secret": "s3"}, outer{Secret: "s3"}},
 		{"secret from secret", map[string]any{"secret": canonical.Secret("s3")}, outer{Secret: "s3"}},
+		{"go values", map[string]any{"timeout": time.Second, "rate": perMinute, "maybe": perMinute, "size": section.KiB, "list": []string{"a"}},
+			outer{Timeout: time.Second, Rate: perMinute, Maybe: &perMinute, Size: section.KiB, List: []string{"a"}}},
 		{"nested", map[string]any{
 			"inner":  map[string]any{"name": "x", "tags": map[string]string{"a.b": "c"}},
 			"inners": []any{map[string]any{"port": 65535}, map[string]any{"name": "z"}},
@@ -100,16 +103,17 @@ func TestDecodeReplacesStatedListsAndMaps(t *testing.T) {
 	defaults := func() outer {
 		return outer{
 			Title: "default", List: []string{"a", "b", "c"}, Ports: []int{1, 2},
-			Named: map[string]inner{"old": {}}, Inner: inner{Name: "n", Port: 1},
+			Named: map[string]inner{"old": {}}, Any: map[string]any{"old": 1}, Inner: inner{Name: "n", Port: 1},
 		}
 	}
 	got := defaults()
 	if err := section.Decode("", map[string]any{
-		"list": []any{"x"}, "ports": "9", "named": map[string]any{"new": nil}, "inner": map[string]any{"port": 2},
+		"list": []any{"x"}, "ports": "9", "named": map[string]any{"new": nil}, "any": map[string]any{"new": 1}, "inner": map[string]any{"port": 2},
 	}, &got); err != nil {
 		t.Fatal(err)
 	}
 	want := defaults()
+	want.Any = map[string]any{"new": 1}
 	want.List, want.Ports, want.Named, want.Inner.Port = []string{"x"}, []int{9}, map[string]inner{"new": {}}, 2
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Decode gave\n%+v, want\n%+v", got, want)
@@ -162,7 +166,7 @@ func TestDecodeFaults(t *testing.T) {
 		{"text", map[string]any{"title": 1, "secret": true, "list": []any{1, "a"}, "region": time.Time{}}, []string{
 			"s.list[0]: " + text, "s.region: " + text, "s.secret: " + text, "s.title: " + text,
 		}},
-		{"no number", map[string]any{"ratio": "nan", "count": true, "on": 1}, []string{
+		{"no number", map[string]any{"ratio": math.NaN(), "count": true, "on": 1}, []string{
 			"s.count: must be a whole number", "s.on: must be true or false", "s.ratio: must be a number",
 		}},
 		{"own types", map[string]any{"rate": "5 per second", "maybe": 5, "size": "1MB", "rates": []any{"1/s", true}}, []string{

@@ -1,0 +1,241 @@
+package config_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"customer-gateway/canonical"
+	"customer-gateway/config"
+	"customer-gateway/config/section"
+)
+
+// least is the smallest configuration that Load takes.
+const least = `
+routes:
+  shop-eu: {provider: fake, base_url: https://api.example.com/v1/}
+`
+
+// load fails the test unless src is a configuration.
+func load(t *testing.T, src config.Source) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(src)
+	if err != nil {
+		t.Fatalf("Load:\n%v", err)
+	}
+	return cfg
+}
+
+func TestLoadDefaults(t *testing.T) {
+	t.Parallel()
+	got := load(t, config.Source{YAML: []byte(least)})
+	want := &config.Config{
+		Server: config.Server{
+			Addr: ":8080", Deadline: 10 * time.Second, MaxBody: section.MiB, MaxHeader: 64 * section.KiB, MaxInFlight: 1024,
+			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
+			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
+		},
+		Log:    config.Log{Level: "info", Format: "json"},
+		Ledger: config.Ledger{Driver: config.DriverNone},
+		Routes: map[string]config.RouteSpec{"shop-eu": {
+			Provider: "fake", BaseURL: "https://api.example.com/v1/", Required: true, Timeout: 8 * time.Second,
+			Breaker: config.Breaker{Window: 30 * time.Second, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second},
+			Retry:   config.Retry{Attempts: 3, Base: 200 * time.Millisecond},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Load =\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestLoadOrder(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte(`
+server: {addr: ":1", deadline: 1s, max_in_flight: 1, max_body: 1KiB}
+log: {level: warn}
+routes:
+  shop-eu:
+    provider: fake
+    base_url: https://one.example.com
+    required: false
+    settings: {kept: file, list: [a, b]}
+    limit: {rate: 1/s}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := load(t, config.Source{
+		Path: file,
+		Environ: []string{
+			"HOME=/root", "GATEWAY_SERVER__DEADLINE=2s", "GATEWAY_SERVER__MAX_IN_FLIGHT=2", "GATEWAY_SERVER__MAX_BODY=2KiB",
+			"GATEWAY_ROUTES__SHOP_EU__LIMIT__RATE=off",
+			"GATEWAY_ROUTES__SHOP_EU__LIMIT__BURST=7",
+			"GATEWAY_ROUTES__SHOP_EU__SETTINGS__LIST=c",
+			"GATEWAY_ROUTES__SHOP_EU__CREDENTIALS__API_KEY=k",
+			"GATEWAY_ROUTES__2ND__PROVIDER=fake",
+			"GATEWAY_ROUTES__2ND__BASE_URL=http://localhost:1",
+			// What Kubernetes adds for services named gateway and gateway-server.
+			"GATEWAY_SERVICE_HOST=10.0.0.1", "GATEWAY_SERVICE_PORT=80", "GATEWAY_SERVICE_PORT_HTTP=80", "GATEWAY_PORT=tcp://10.0.0.1:80",
+			"GATEWAY_PORT_80_TCP=tcp://10.0.0.1:80", "GATEWAY_PORT_80_TCP_PROTO=tcp", "GATEWAY_SERVER_PORT=tcp://10.0.0.2:80",
+		},
+		Overrides: map[string]any{
+			"server.max_body": "3KiB", "routes.shop-eu.base_url": "https://three.example.com",
+			"log": map[string]any{"format": "text"},
+		},
+	})
+	if s := cfg.Server; s.Addr != ":1" || s.Deadline != 2*time.Second || s.MaxInFlight != 2 || s.MaxBody != 3*section.KiB || s.IdleTimeout != 2*time.Minute {
+		t.Errorf("server = %+v", s)
+	}
+	if cfg.Log != (config.Log{Level: "warn", Format: "text"}) || cfg.Log.MinLevel() != slog.LevelWarn {
+		t.Errorf("log = %+v, %v", cfg.Log, cfg.Log.MinLevel())
+	}
+	route := cfg.Routes["shop-eu"]
+	if route.Required || route.BaseURL != "https://three.example.com" || !route.Limit.Rate.Off() || *route.Limit.Burst != 7 {
+		t.Errorf("route = %+v", route)
+	}
+	if want := map[string]any{"kept": "file", "list": "c"}; !reflect.DeepEqual(route.Settings, want) {
+		t.Errorf("settings = %v, want %v", route.Settings, want)
+	}
+	if want := map[string]canonical.Secret{"api_key": "k"}; !reflect.DeepEqual(route.Credentials, want) {
+		t.Errorf("credentials differ from those of the environment")
+	}
+	if r := cfg.Routes["2nd"]; r.Provider != "fake" || !r.Required || r.Timeout != 8*time.Second {
+		t.Errorf("route from the environment alone = %+v", r)
+	}
+}
+
+func TestLoadAuth(t *testing.T) {
+	t.Parallel()
+	digest := sha256.Sum256([]byte("k"))
+	cfg := load(t, config.Source{
+		YAML: []byte(least + `
+auth:
+  keys:
+    - {name: shop, sha256: "${env:DIGEST}", scopes: [read, write], routes: ["*"]}
+    - {name: report, sha256: 2C26B46B68FFC68FF99B453C1D30413413422D706483BFA0F98A5E886266E7AE, scopes: [read], routes: [shop-eu]}
+`),
+		Environ: []string{"DIGEST=" + config.Digest(digest).String()},
+	})
+	want := []config.Key{
+		{Name: "shop", SHA256: digest, Scopes: []string{"read", "write"}, Routes: []string{"*"}},
+		{Name: "report", SHA256: sha256.Sum256([]byte("foo")), Scopes: []string{"read"}, Routes: []string{"shop-eu"}},
+	}
+	if !reflect.DeepEqual(cfg.Auth.Keys, want) {
+		t.Errorf("keys = %v, want %v", cfg.Auth.Keys, want)
+	}
+}
+
+func TestLoadReferences(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, data := range map[string]string{"unix": "from file\n", "dos": "from dos\r\n", "spaced": " x ", "like": "${env:A}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := load(t, config.Source{
+		YAML: []byte(strings.ReplaceAll(`
+server: {deadline: "${env:DEADLINE}"}
+routes:
+  shop-eu:
+    provider: fake
+    base_url: ${env:URL}
+    credentials:
+      literal: "a$b{c}"
+      variable: "${env:A}"
+      inside: "${env:A}:${env:A}@${file:DIR/unix}!"
+      unix: ${file:DIR/unix}
+      dos: ${file:DIR/dos}
+      spaced: ${file:DIR/spaced}
+      like: ${file:DIR/like}
+      absent: null
+    settings: {list: ["${env:A}", plain], deep: {er: "${env:A}"}, number: 5}
+`, "DIR", dir)),
+		Environ: []string{"A=alpha=1", "DEADLINE=3s", "URL=https://api.example.com"},
+	})
+	route := cfg.Routes["shop-eu"]
+	want := map[string]canonical.Secret{
+		"literal": "a$b{c}", "variable": "alpha=1", "inside": "alpha=1:alpha=1@from file!",
+		"unix": "from file", "dos": "from dos", "spaced": " x ", "like": "${env:A}",
+	}
+	for name, secret := range route.Credentials {
+		if secret != want[name] {
+			t.Errorf("credential %s = %q, want %q", name, secret.Reveal(), want[name].Reveal())
+		}
+	}
+	if len(route.Credentials) != len(want) {
+		t.Errorf("%d credentials, want %d", len(route.Credentials), len(want))
+	}
+	if cfg.Server.Deadline != 3*time.Second || route.BaseURL != "https://api.example.com" {
+		t.Errorf("deadline %v, base URL %s", cfg.Server.Deadline, route.BaseURL)
+	}
+	settings := map[string]any{"list": []any{"alpha=1", "plain"}, "deep": map[string]any{"er": "alpha=1"}, "number": 5}
+	if !reflect.DeepEqual(route.Settings, settings) {
+		t.Errorf("settings = %#v, want %#v", route.Settings, settings)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, config.Source{YAML: []byte(`
+server: {shutdown_timeout: 1s}
+routes:
+  a: {provider: fake, base_url: http://api.example.com, breaker: {off: true}}
+  b: {provider: fake, base_url: http://127.0.0.2:80}
+  c: {provider: fake, base_url: "http://[::1]"}
+  d: {provider: fake, base_url: http://shop.localhost/x}
+  e: {provider: fake, base_url: https://api.example.com}
+`)})
+	got := section.Faults(cfg.Warnings()).Error()
+	want := strings.Join([]string{
+		"auth.keys: is empty: whoever reaches the server may read and write customers",
+		"routes.a.base_url: is plain http: credentials and customers travel unencrypted",
+		"routes.a.breaker.off: is true: every call waits for a provider that is down",
+		"server.shutdown_timeout: is shorter than server.deadline: a shutdown may cut off requests in flight",
+	}, "\n")
+	if got != want {
+		t.Errorf("warnings:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestLoadFileFaults(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge.yaml")
+	if err := os.WriteFile(huge, make([]byte, 4<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		src  config.Source
+		want string
+	}{
+		{"absent", config.Source{Path: filepath.Join(dir, "none.yaml")}, "configuration file DIR/none.yaml does not exist"},
+		{"directory", config.Source{Path: dir}, "configuration file DIR cannot be read: is a directory"},
+		{"huge", config.Source{Path: huge}, "configuration file DIR/huge.yaml is longer than 4MiB"},
+		{"syntax", config.Source{YAML: []byte("server: {addr: x\nlog: hunter2")}, "configuration file: yaml: line 1: did not find expected ',' or '}'"},
+		{"duplicate key", config.Source{YAML: []byte("log: {}\nlog: {}")}, `configuration file: yaml: unmarshal errors: line 2: mapping key "log" already defined at line 1`},
+		{"scalar", config.Source{YAML: []byte("hunter2")}, "configuration file: is not a mapping of keys to values"},
+		{"list", config.Source{YAML: []byte("- hunter2")}, "configuration file: is not a mapping of keys to values"},
+		{"star", config.Source{YAML: []byte("routes: {a: {credentials: {k: *hunter2}}}")}, "configuration file: yaml: unknown anchor … referenced"},
+		{"odd key", config.Source{YAML: []byte("[hunter2]: x")}, "configuration file: has a mapping key that is not a text"},
+		{"two documents", config.Source{YAML: []byte("# x\n---\nlog: {}\n--- # y\nserver: {}")}, "configuration file: has more than one YAML document; leave out the line ---"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Load(tt.src)
+			if !errors.As(err, new(section.Faults)) {
+				t.Fatalf("Load = %v, want Faults", err)
+			}
+			if got := strings.ReplaceAll(err.Error(), dir, "DIR"); got != tt.want {
+				t.Errorf("Load = %s\nwant   %s", got, tt.want)
+			}
+		})
+	}
+}

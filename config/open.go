@@ -1,0 +1,120 @@
+package config
+
+import (
+	"math"
+	"net/url"
+	"time"
+
+	"customer-gateway/adapters/provider"
+	"customer-gateway/canonical"
+	"customer-gateway/config/section"
+)
+
+// Route is a configured route whose provider is open: what the gateway and its
+// transport need to serve it.
+type Route struct {
+	Name      string
+	Provider  string
+	Adapter   canonical.Adapter
+	Auth      canonical.Auth
+	BaseURL   *url.URL // without a slash at the end of its path
+	Required  bool
+	Exclusive bool
+	Timeout   time.Duration // for one attempt, its body included
+	Limit     Limit
+	Breaker   Breaker
+	Retry     Retry
+}
+
+// Limit is how much a route may send.
+type Limit struct {
+	Rate        section.Rate // may be off
+	Burst       int          // at least 1
+	Concurrency int          // requests at once, at least 1
+}
+
+// defaultConcurrency applies where neither the route nor its provider states one.
+const defaultConcurrency = 16
+
+// Open opens every route of cfg with its provider and returns the routes sorted
+// by name. The error is section.Faults: everything that any provider found.
+func Open(cfg *Config, providers []provider.Provider) ([]Route, error) {
+	byName := make(map[string]provider.Provider, len(providers))
+	for _, p := range providers {
+		byName[p.Name] = p
+	}
+	var faults section.Faults
+	routes := make([]Route, 0, len(cfg.Routes))
+	for _, name := range sortedKeys(cfg.Routes) {
+		route, err := open(name, cfg.Routes[name], byName)
+		if err != nil {
+			var found section.Faults
+			found.Join(err)
+			faults = append(faults, found.Under(section.Key("routes", name))...)
+			continue
+		}
+		routes = append(routes, route)
+	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return routes, nil
+}
+
+func open(name string, spec RouteSpec, providers map[string]provider.Provider) (Route, error) {
+	p, ok := providers[spec.Provider]
+	if !ok {
+		var faults section.Faults
+		faults.Add("provider", "is not a provider; %s", section.Nearest(spec.Provider, providers))
+		return Route{}, faults
+	}
+	base, fault := parseBase(spec.BaseURL)
+	if fault != "" {
+		return Route{}, section.Fault{Key: "base_url", Message: fault}
+	}
+	opened, err := p.Open(provider.Options{
+		Route:       name,
+		BaseURL:     base,
+		Exclusive:   spec.Exclusive,
+		Settings:    spec.Settings,
+		Credentials: spec.Credentials,
+	})
+	if err != nil {
+		return Route{}, err
+	}
+	return Route{
+		Name:      name,
+		Provider:  p.Name,
+		Adapter:   opened.Adapter,
+		Auth:      opened.Auth,
+		BaseURL:   base,
+		Required:  spec.Required,
+		Exclusive: spec.Exclusive,
+		Timeout:   spec.Timeout,
+		Limit:     spec.Limit.over(opened.Limit),
+		Breaker:   spec.Breaker,
+		Retry:     spec.Retry,
+	}, nil
+}
+
+// over returns the limit with what it leaves to the provider filled in.
+func (l LimitSpec) over(standing provider.DefaultLimit) Limit {
+	limit := Limit{Rate: standing.Rate, Burst: standing.Burst, Concurrency: standing.Concurrency}
+	if l.Rate != nil {
+		// The provider's burst belongs to the provider's rate.
+		limit.Rate, limit.Burst = *l.Rate, 0
+	}
+	if l.Burst != nil {
+		limit.Burst = *l.Burst
+	}
+	if limit.Burst < 1 {
+		limit.Burst = max(1, int(math.Ceil(min(limit.Rate.PerSecond(), math.MaxInt32))))
+	}
+	if l.Concurrency != nil {
+		limit.Concurrency = *l.Concurrency
+	}
+	if limit.Concurrency < 1 {
+		limit.Concurrency = defaultConcurrency
+	}
+	return limit
+}
