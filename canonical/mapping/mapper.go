@@ -250,6 +250,17 @@ func (m *Mapper) lacks(f *Field, pos Pos) {
 // held in another way than by a row: as a customer's kind, as an order.
 func (m *Mapper) Use(pattern string, index int) { m.mark(canonical.Path(pattern), index) }
 
+// UseNull counts a null stated at the canonical pattern as carried over, where
+// leaving the field out of the body is what clears it.
+func (m *Mapper) UseNull(pattern string, index int) {
+	p := canonical.Path(pattern)
+	for i, l := range m.u.Leaves {
+		if l.Null && p.Contains(l.Path) && (index < 0 || l.Index == index) {
+			m.used[i] = true
+		}
+	}
+}
+
 // Note adds a notice about the canonical pattern, and counts what stands there
 // as dealt with.
 func (m *Mapper) Note(code canonical.NoticeCode, pattern string, index int, to, message string) {
@@ -269,12 +280,22 @@ func fieldAt(to string, index int) string {
 // Merge lays the caller's providerData over into, deeply. prefix is the
 // provider's path of into ("" for the whole body).
 func (m *Mapper) Merge(into *canonical.Value, prefix string, data canonical.ProviderData, object canonical.Value) {
-	base := canonical.JoinPointer("/providerData", data.Key)
-	for i := range object.Len() {
-		name := object.NameAt(i)
-		m.links = append(m.links, canonical.Link{To: prefix + name, ToIndex: -1, FromIndex: -1, Data: canonical.JoinPointer(base, name)})
-	}
+	m.linkData(prefix, canonical.JoinPointer("/providerData", data.Key), object)
 	into.Merge(object)
+}
+
+// linkData links what object states, down to what replaces as a whole: a member
+// beside it may come from elsewhere.
+func (m *Mapper) linkData(prefix, pointer string, object canonical.Value) {
+	for i := range object.Len() {
+		name, v := object.NameAt(i), object.At(i)
+		at := canonical.JoinPointer(pointer, name)
+		if v.Kind() == canonical.KindObject && v.Len() > 0 {
+			m.linkData(prefix+name+".", at, v)
+			continue
+		}
+		m.links = append(m.links, canonical.Link{To: prefix + name, ToIndex: -1, FromIndex: -1, Data: at})
+	}
 }
 
 // Links returns the lineage of the body built so far.

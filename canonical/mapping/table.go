@@ -171,20 +171,21 @@ func (t *Table) holds(p canonical.PathID) bool {
 func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string) canonical.FieldError {
 	fe := canonical.FieldError{Field: field}
 	pattern, indexes := parseField(field)
-	for _, l := range sent.Links {
-		if l.Data != "" && (field == l.To || strings.HasPrefix(field, l.To+".")) {
-			fe.Pointer = l.Data + pointerTail(strings.TrimPrefix(field, l.To))
-			return fe
-		}
-		if l.To == field && l.From != canonical.Root { // a free member name
-			fe.Pointer = u.Customer.Pointer(l.From, l.FromIndex)
-			return fe
-		}
+	if pointer := t.linked(u, sent, plainField(field)); pointer != "" {
+		fe.Pointer = pointer
+		return fe
 	}
 	rest := []string{}
 	for pattern != "" {
 		if f := t.find(pattern); f != nil {
 			fe.Pointer, fe.Setting = t.pointer(u, sent, f, indexes)
+			if free, ok := strings.CutSuffix(f.To, "*"); ok && fe.Pointer == strings.TrimSuffix(f.From, "/*") {
+				if tail, ok := strings.CutPrefix(pattern, free); ok { // a free name that was not sent
+					name, _, _ := strings.Cut(tail, "[]")
+					fe.Pointer = canonical.JoinPointer(fe.Pointer, name)
+				}
+				return fe
+			}
 			if len(rest) == 1 && isIndex(rest[0]) && fe.Pointer != "" && !f.Container {
 				fe.Pointer += "/" + rest[0]
 			}
@@ -207,6 +208,28 @@ func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string
 		pattern = pattern[:cut]
 	}
 	return fe
+}
+
+// linked returns the pointer of a field that the request's links name outright:
+// what came from providerData, which was merged last, else a free member name.
+func (t *Table) linked(u canonical.Upsert, sent *canonical.Request, field string) string {
+	for _, l := range slices.Backward(sent.Links) {
+		if tail, ok := below(l.To, field); ok && l.Data != "" {
+			return l.Data + pointerTail(tail)
+		}
+	}
+	for _, l := range sent.Links {
+		if tail, ok := below(l.To, field); ok && l.Data == "" && l.From != canonical.Root && (tail == "" || t.byTo[l.To] == nil) {
+			return u.Customer.Pointer(l.From, l.FromIndex) + pointerTail(tail)
+		}
+	}
+	return ""
+}
+
+// below reports whether field is the field to or lies in it, and what follows.
+func below(to, field string) (tail string, ok bool) {
+	tail, ok = strings.CutPrefix(field, to)
+	return tail, ok && (tail == "" || tail[0] == '.')
 }
 
 // find returns the row of a pattern: exact, by alias or fold, or by a free name.
@@ -251,9 +274,8 @@ func (t *Table) pointer(u canonical.Upsert, sent *canonical.Request, f *Field, i
 // parseField turns "addresses.0.street[1]" into "addresses[].street[]" and the
 // positions 0 and 1.
 func parseField(field string) (pattern string, indexes []int) {
-	field = strings.NewReplacer("[", ".", "]", "").Replace(field)
 	var b strings.Builder
-	for s := range strings.SplitSeq(field, ".") {
+	for s := range strings.SplitSeq(plainField(field), ".") {
 		if isIndex(s) {
 			n, _ := strconv.Atoi(s)
 			indexes = append(indexes, n)
@@ -266,6 +288,14 @@ func parseField(field string) (pattern string, indexes []int) {
 		b.WriteString(s)
 	}
 	return b.String(), indexes
+}
+
+// plainField turns "a[0].b" into "a.0.b".
+func plainField(field string) string {
+	if !strings.Contains(field, "[") {
+		return field
+	}
+	return strings.NewReplacer("[]", "", "[", ".", "]", "").Replace(field)
 }
 
 func isIndex(s string) bool {
