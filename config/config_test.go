@@ -110,6 +110,28 @@ routes:
 	}
 }
 
+// A program that starts its own providers configures their routes by overrides
+// alone, with Go's types.
+func TestLoadOverridesAlone(t *testing.T) {
+	t.Parallel()
+	type id int64
+	cfg := load(t, config.Source{Overrides: map[string]any{
+		"routes.shop-eu":             map[string]any{"provider": "fake", "base_url": "http://127.0.0.1:8080", "timeout": 2 * time.Second},
+		"routes.shop-eu.credentials": map[string]string{"api_key": "k"},
+		"routes.shop-eu.settings":    map[string]any{"site": id(7), "list": []string{"a"}},
+	}})
+	want := config.RouteSpec{
+		Provider: "fake", BaseURL: "http://127.0.0.1:8080", Required: true, Timeout: 2 * time.Second,
+		Credentials: map[string]canonical.Secret{"api_key": "k"},
+		Settings:    map[string]any{"site": id(7), "list": []string{"a"}},
+		Breaker:     config.Breaker{Window: 30 * time.Second, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second},
+		Retry:       config.Retry{Attempts: 3, Base: 200 * time.Millisecond},
+	}
+	if got := cfg.Routes["shop-eu"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("route = %+v, want %+v", got, want)
+	}
+}
+
 func TestLoadAuth(t *testing.T) {
 	t.Parallel()
 	digest := sha256.Sum256([]byte("k"))

@@ -43,7 +43,7 @@ func readEnviron(list []string, faults *section.Faults) environ {
 			}
 			key, ok := envKey(name)
 			if !ok {
-				faults.Add(name, "is an environment variable that sets nothing; two underscores separate the levels of a key, as in GATEWAY_SERVER__ADDR")
+				faults.Add(section.Key("", name), "is an environment variable that sets nothing; two underscores separate the levels of a key, as in GATEWAY_SERVER__ADDR")
 				return "", nil
 			}
 			e.names[key] = name
@@ -65,7 +65,7 @@ func readEnviron(list []string, faults *section.Faults) environ {
 func envKey(name string) (key string, ok bool) {
 	levels := strings.Split(strings.ToLower(strings.TrimPrefix(name, envPrefix)), envLevel)
 	for i, level := range levels {
-		if level == "" || strings.ContainsAny(level, delimiter+"[") {
+		if section.Key("", level) != level { // empty, or holding what no key holds
 			return "", false
 		}
 		if i == 1 && levels[0] == "routes" {
