@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"time"
+
+	"customer-gateway/canonical"
+)
+
+// Status is what became of an upsert at one route.
+type Status string
+
+// The statuses. Pending belongs to a durable ledger: without one, what is not
+// finished at the deadline is failed, and retryable.
+const (
+	StatusSucceeded Status = "succeeded"
+	StatusUnchanged Status = "unchanged" // it was already as stated
+	StatusSkipped   Status = "skipped"   // by a rule of the route
+	StatusPending   Status = "pending"   // stored; the gateway goes on by itself
+	StatusRejected  Status = "rejected"  // the customer must be changed first
+	StatusFailed    Status = "failed"
+	StatusUnknown   Status = "unknown" // it may or may not have been applied
+)
+
+// Failed reports whether the status is one of the failures.
+func (s Status) Failed() bool {
+	return s == StatusRejected || s == StatusFailed || s == StatusUnknown
+}
+
+// Outcome sums up all routes.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeComplete Outcome = "complete" // every route succeeded, was unchanged or skipped
+	OutcomePending  Outcome = "pending"  // none failed, one or more are pending
+	OutcomePartial  Outcome = "partial"  // some failed
+	OutcomeFailed   Outcome = "failed"   // all failed
+)
+
+// Envelope is the answer to one upsert.
+type Envelope struct {
+	OperationID string
+	CustomerID  string
+	Version     int64 // larger than that of every upsert accepted before
+	Outcome     Outcome
+	Results     []Result // in route order
+}
+
+// Result is what became of one route.
+type Result struct {
+	Route    string
+	Provider string
+	Status   Status
+	Action   canonical.Action // empty if the provider does not tell
+	RemoteID string
+	Warnings []canonical.Notice
+	Err      *canonical.Error // nil unless Status.Failed
+	Attempts int              // requests sent
+	// NextAttemptAt is when the gateway goes on by itself, for a pending route.
+	NextAttemptAt time.Time
+
+	required bool
+}
+
+// Unmet reports whether a required route failed.
+func (r *Result) Unmet() bool { return r.required && r.Status.Failed() }
+
+func (r *Result) succeed(action canonical.Action) {
+	r.Status, r.Action = StatusSucceeded, action
+	if action == canonical.ActionNone {
+		r.Status = StatusUnchanged
+	}
+}
+
+func (r *Result) fail(e *canonical.Error) {
+	r.Err = e
+	r.Status = StatusFailed
+	switch {
+	case e.Code == canonical.UpstreamPartiallyApplied: // it is there, though not all of it
+	case e.Code == canonical.UpstreamOutcomeUnknown,
+		e.Code == canonical.UpstreamInvalidResponse && e.Status >= 200 && e.Status < 300:
+		r.Status = StatusUnknown
+	case e.Code.Info().Acts == canonical.ActsCaller:
+		r.Status = StatusRejected
+	}
+}
+
+// outcomeOf sums up results. What was applied in part did not fail as a whole.
+func outcomeOf(results []Result) Outcome {
+	failed, applied, pending := 0, 0, 0
+	for i := range results {
+		r := &results[i]
+		switch {
+		case r.Err != nil && r.Err.Code == canonical.UpstreamPartiallyApplied:
+			failed++
+			applied++
+		case r.Status.Failed():
+			failed++
+		case r.Status == StatusPending:
+			pending++
+		default:
+			applied++
+		}
+	}
+	switch {
+	case failed == 0 && pending == 0:
+		return OutcomeComplete
+	case failed == 0:
+		return OutcomePending
+	case applied+pending == 0:
+		return OutcomeFailed
+	}
+	return OutcomePartial
+}
