@@ -90,6 +90,9 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 		outcome, err = cl.interpret(got)
 		return err
 	}
+	if cl.sent == 0 {
+		c.budget.deposit() // only what is sent earns retries
+	}
 	cl.sent++
 	cl.tries++
 	cl.inToken = false
@@ -226,14 +229,10 @@ func (x *exchange) request() *http.Request {
 	return r
 }
 
-type body struct{ bytes.Reader }
-
-func (*body) Close() error { return nil }
-
+// newBody returns the body in the one form that net/http knows to be in memory:
+// any other costs a write of its own, after the header's.
 func (x *exchange) newBody() (io.ReadCloser, error) {
-	b := new(body)
-	b.Reset(x.body)
-	return b, nil
+	return io.NopCloser(bytes.NewReader(x.body)), nil
 }
 
 // classify has the reply read, once, and makes sure that what cannot be success

@@ -239,7 +239,6 @@ func (c *Client) Do(ctx context.Context, req *canonical.Request, interpret Inter
 	r := c.template.WithContext(cl)
 	r.Method = req.Method
 	r.URL = u
-	c.budget.deposit()
 	// The reply, the error and the outcome are in cl: retryablehttp would lose
 	// them when the deadline ends during a backoff.
 	_, err = c.retry.Do(&retryablehttp.Request{Request: r})

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -407,7 +409,7 @@ func TestNoReply(t *testing.T) {
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
 	tlsToPlain := &url.URL{Scheme: "https", Host: plain.Host}
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = quiet()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	untrusted, _ := url.Parse(secure.URL)
@@ -693,5 +695,77 @@ func TestUnclassifiedIsCounted(t *testing.T) {
 	})
 	if len(w.unknown) != 1 || w.unknown[0] != "upsert I'm a teapot tea" {
 		t.Errorf("observed %q", w.unknown)
+	}
+}
+
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	var proto atomic.Value
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proto.Store(r.Proto)
+		io.Copy(w, r.Body)
+	}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	u, _ := url.Parse(srv.URL)
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	c := open(t, Config{BaseURL: u, RootCAs: roots}, canonical.Auth{}, nil)
+	res := c.Do(t.Context(), post, status)
+	wantCode(t, res, "")
+	if proto.Load() != "HTTP/2.0" || res.Outcome.RemoteID != string(post.Body) {
+		t.Errorf("%v, echo %q", proto.Load(), res.Outcome.RemoteID)
+	}
+	// The certificate is for another name: never bypassed.
+	u.Host = "localhost:" + u.Port()
+	c = open(t, Config{BaseURL: u, RootCAs: roots}, canonical.Auth{}, nil)
+	wantCode(t, c.Do(t.Context(), post, status), canonical.UpstreamTLSInvalid)
+}
+
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int32
+}
+
+func (c countedConn) Write(b []byte) (int, error) { c.writes.Add(1); return c.Conn.Write(b) }
+
+func TestRequestIsOneWrite(t *testing.T) {
+	t.Parallel()
+	var writes atomic.Int32
+	base := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return countedConn{conn, &writes}, err
+	}}
+	c := open(t, Config{BaseURL: serve(t, func(http.ResponseWriter, *http.Request) {}), Base: base}, canonical.Auth{}, nil)
+	wantCode(t, c.Do(t.Context(), post, status), "")
+	if n := writes.Load(); n != 1 {
+		t.Errorf("header and body took %d writes, want 1", n)
+	}
+}
+
+func TestEveryAttemptIsAChild(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	c := open(t, Config{Retry: Retry{Attempts: 3, Base: 1}, Base: fake(func(r *http.Request) (*http.Response, error) {
+		seen[r.Header.Get("Traceparent")] = true
+		return reply(500, ""), nil
+	})}, canonical.Auth{}, nil)
+	c.Do(trace.NewContext(t.Context(), trace.New()), put, status)
+	if len(seen) != 3 || seen[""] {
+		t.Errorf("traceparents %v, want three", seen)
+	}
+}
+
+func TestForeignErrorIsInternal(t *testing.T) {
+	t.Parallel()
+	c := open(t, Config{Base: fake(func(*http.Request) (*http.Response, error) { return reply(200, ""), nil })}, canonical.Auth{}, nil)
+	res := c.Do(t.Context(), put, func(*canonical.Reply) (canonical.Outcome, error) {
+		return canonical.Outcome{RemoteID: "9"}, io.ErrNoProgress
+	})
+	wantCode(t, res, canonical.GatewayInternal)
+	if !errors.Is(res.Err, io.ErrNoProgress) || res.Outcome.RemoteID != "9" {
+		t.Errorf("Do = %+v, want the cause and what is known", res)
 	}
 }

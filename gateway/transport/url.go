@@ -27,14 +27,13 @@ func (c *Client) resolve(path string) (*url.URL, error) {
 	}
 	base := c.cfg.BaseURL
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host, RawQuery: query}
-	prefix := strings.TrimSuffix(base.EscapedPath(), "/")
-	u.Path = prefix + path
-	if strings.IndexByte(u.Path, '%') >= 0 {
-		decoded, err := url.PathUnescape(u.Path)
-		if err != nil {
+	u.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + path // sent as it is
+	u.Path = u.RawPath
+	if strings.IndexByte(u.RawPath, '%') >= 0 {
+		var err error
+		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
 			return nil, errPath
 		}
-		u.Path, u.RawPath = decoded, u.Path
 	}
 	return u, nil
 }

@@ -19,6 +19,7 @@ func TestResolve(t *testing.T) {
 		{"/customers/", "https://acme.test/org/a%2Fb/customers/"},
 		{"/", "https://acme.test/org/a%2Fb/"},
 		{"/c/x%2Fy%20z?q=%2E%2E/..&s[0]=1", "https://acme.test/org/a%2Fb/c/x%2Fy%20z?q=%2E%2E/..&s[0]=1"},
+		{"/c/a!'(*)", "https://acme.test/org/a%2Fb/c/a!'(*)"},
 		{"/c/...", "https://acme.test/org/a%2Fb/c/..."},
 		{"/c/jane@example.com", "https://acme.test/org/a%2Fb/c/jane@example.com"},
 		{"", ""},

@@ -1,8 +1,0 @@
-package transport
-
-import (
-	"io"
-	"log"
-)
-
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
