@@ -86,6 +86,20 @@ func (m *Mapper) Put(to string, v canonical.Value, at ...Pos) bool {
 	return true
 }
 
+// PutFrom puts a value into the row of to that comes from another canonical
+// pattern this time: what stands in where the row's own is not stated. at.From is
+// the position in that pattern's list.
+func (m *Mapper) PutFrom(to, from string, v canonical.Value, at ...Pos) bool {
+	f, pos := *m.table.row(to), position(at)
+	f.From, f.from, f.also = from, canonical.Path(from), nil
+	if !m.fits(&f, v, pos, f.To) {
+		return false
+	}
+	*m.place(&f, pos, "") = v
+	m.link(&f, f.To, pos)
+	return true
+}
+
 // Entry puts a value under a free member name: the row of to ends in ".*".
 func (m *Mapper) Entry(to, name string, v canonical.Value, from int) bool {
 	f := m.table.row(to)
@@ -141,7 +155,10 @@ func (m *Mapper) place(f *Field, pos Pos, name string) *canonical.Value {
 			member = name
 		}
 		v = v.Member(member)
-		if s.list && !listed {
+		switch {
+		case s.fixed:
+			v = v.Elem(s.at)
+		case s.list && !listed:
 			v, listed = v.Elem(pos.To), true
 		}
 	}
@@ -231,6 +248,12 @@ func (m *Mapper) refuse(f *Field, pos Pos, field string, code canonical.FieldCod
 	m.unfit = append(m.unfit, fe)
 }
 
+// RefuseData reports that what stands at pointer in the caller's providerData
+// may not be sent. field is the provider's spelling, which problem continues.
+func (m *Mapper) RefuseData(pointer, field string, code canonical.FieldCode, problem string) {
+	m.unfit = append(m.unfit, canonical.FieldError{Pointer: pointer, Field: field, Code: code, Message: m.table.provider + ": " + field + " " + problem})
+}
+
 // Missing reports that the provider needs the field of the row of to. Rows with
 // Required do this by themselves.
 func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.table.row(to), position(at)) }
@@ -280,7 +303,13 @@ func fieldAt(to string, index int) string {
 // Merge lays the caller's providerData over into, deeply. prefix is the
 // provider's path of into ("" for the whole body).
 func (m *Mapper) Merge(into *canonical.Value, prefix string, data canonical.ProviderData, object canonical.Value) {
-	m.linkData(prefix, canonical.JoinPointer("/providerData", data.Key), object)
+	m.MergeAt(into, prefix, canonical.JoinPointer("/providerData", data.Key), object)
+}
+
+// MergeAt is Merge for an object that stands deeper in the caller's
+// providerData, at pointer.
+func (m *Mapper) MergeAt(into *canonical.Value, prefix, pointer string, object canonical.Value) {
+	m.linkData(prefix, pointer, object)
 	into.Merge(object)
 }
 
@@ -338,10 +367,14 @@ func (m *Mapper) at(f *Field, index int) canonical.Value {
 	v := m.Body
 	for _, s := range f.steps {
 		if v = v.Get(s.name); s.list {
-			if v.Kind() != canonical.KindArray || index >= v.Len() {
+			i := index
+			if s.fixed {
+				i = s.at
+			}
+			if v.Kind() != canonical.KindArray || i < 0 || i >= v.Len() {
 				return canonical.Value{}
 			}
-			v = v.At(index)
+			v = v.At(i)
 		}
 	}
 	if v.Kind() == canonical.KindNull {

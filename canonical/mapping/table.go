@@ -17,7 +17,9 @@ import (
 type Field struct {
 	// To is the provider's path: members joined by dots, list elements as "[]",
 	// free member names as "*": "primaryAddress.emails[].value",
-	// "customFields.*".
+	// "customFields.*". An element at a fixed position has its number in the
+	// brackets, and one of a kind, where rows differ by the elements' kind, a
+	// word: "profiles[0].identifiers[email].value".
 	To string
 	// From is the canonical pattern that feeds it: "/emails/*/value". Empty for
 	// a field that comes from Setting or is constant.
@@ -59,8 +61,17 @@ type Chars struct {
 
 // step is one member name on the way to a field, with the list marks after it.
 type step struct {
-	name string
-	list bool
+	name  string
+	list  bool
+	fixed bool // always the element at
+	at    int
+}
+
+// parseStep reads "name", "name[]", "name[kind]" or "name[0]".
+func parseStep(s string) step {
+	name, mark, list := strings.Cut(s, "[")
+	at, err := strconv.Atoi(strings.TrimSuffix(mark, "]"))
+	return step{name: name, list: list, fixed: err == nil, at: at}
 }
 
 // Table is a provider's field table. It is immutable and safe for concurrent use.
@@ -88,8 +99,7 @@ func NewTable(provider string, fields ...Field) *Table {
 		}
 		f.steps = nil
 		for s := range strings.SplitSeq(f.To, ".") {
-			name, list := strings.CutSuffix(s, "[]")
-			f.steps = append(f.steps, step{name, list})
+			f.steps = append(f.steps, parseStep(s))
 		}
 		if t.byTo[f.To] != nil {
 			panic(fmt.Sprintf("mapping: %s has two rows for %q", provider, f.To))
