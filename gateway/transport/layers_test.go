@@ -423,3 +423,27 @@ func TestForbiddenNeedsThree(t *testing.T) {
 		do(200, "")
 	})
 }
+
+func TestConcurrentHoldsCountOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &watcher{}
+		c := open(t, Config{Base: fake(func(*http.Request) (*http.Response, error) {
+			time.Sleep(100 * time.Millisecond)
+			return reply(429, ""), nil
+		})}, canonical.Auth{}, w)
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() { wantCode(t, c.Do(t.Context(), put, status), canonical.UpstreamRateLimited) })
+		}
+		wg.Wait()
+		if got := time.Until(c.State().Until); got != time.Second {
+			t.Errorf("held for %v after 16 answers at once, want 1s", got)
+		}
+		time.Sleep(2 * time.Second)
+		c.Do(t.Context(), put, status)
+		if len(w.gates) != 3 || w.gates[0] != "+not_before" || w.gates[1] != "-not_before" || w.gates[2] != "+not_before" {
+			t.Errorf("observed %v, want closed, open, closed", w.gates)
+		}
+	})
+}

@@ -272,3 +272,18 @@ func TestCloseEndsTokenCall(t *testing.T) {
 		wantCode(t, c.Do(t.Context(), put, status), canonical.RouteDeadline)
 	})
 }
+
+func TestInvalidateSparesNewerToken(t *testing.T) {
+	t.Parallel()
+	s := &tokens{}
+	old, newer := newToken("a", time.Now(), time.Hour), newToken("b", time.Now(), time.Hour)
+	s.current.Store(newer)
+	s.invalidate(old)
+	if s.current.Load() != newer {
+		t.Error("the refusal of an old token dropped the new one")
+	}
+	s.invalidate(newer)
+	if s.current.Load() != nil {
+		t.Error("the refused token stayed")
+	}
+}

@@ -447,6 +447,12 @@ func TestNoReply(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	unsent := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
+	// A connection has the request, but has not yet said that it is writing.
+	taken := func(r *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	slowBody := func(r *http.Request) (*http.Response, error) {
 		pr, pw := io.Pipe()
 		context.AfterFunc(r.Context(), func() { pw.CloseWithError(r.Context().Err()) })
@@ -466,6 +472,7 @@ func TestTimeouts(t *testing.T) {
 		{"attempt, POST", hang, post, 0, 0, canonical.UpstreamOutcomeUnknown, true},
 		{"attempt, GET", hang, get, 0, 0, canonical.UpstreamUnavailable, true},
 		{"attempt, nothing sent", unsent, post, 0, 0, canonical.UpstreamUnreachable, true},
+		{"attempt, maybe sent", taken, post, 0, 0, canonical.UpstreamOutcomeUnknown, true},
 		{"attempt, in the body", slowBody, post, 0, 0, canonical.UpstreamOutcomeUnknown, true},
 		{"deadline after half the time", hang, post, 3 * time.Second, 0, canonical.UpstreamOutcomeUnknown, true},
 		{"deadline before half the time", hang, post, time.Second, 0, canonical.UpstreamOutcomeUnknown, false},
@@ -488,7 +495,11 @@ func TestTimeouts(t *testing.T) {
 				if tt.cancel > 0 {
 					time.AfterFunc(tt.cancel, cancel)
 				}
-				wantCode(t, c.Do(ctx, tt.req, status), tt.code)
+				res := c.Do(ctx, tt.req, status)
+				wantCode(t, res, tt.code)
+				if sent := res.Attempts == 1; sent != (tt.code != canonical.RouteDeadline) {
+					t.Errorf("Attempts = %d with %s", res.Attempts, tt.code)
+				}
 				if opened := c.State().Breaker == BreakerOpen; opened != tt.counted {
 					t.Errorf("counted as failure: %v, want %v", opened, tt.counted)
 				}
