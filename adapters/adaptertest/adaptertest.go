@@ -324,9 +324,17 @@ func (c *Case) adapter(t testing.TB, name string) canonical.Adapter {
 	return nil
 }
 
-// play runs a fixture: Translate, then each reply in turn. It returns the last
-// request that was answered and what the last reply meant.
-func (c *Case) play(t testing.TB, f fixture) (canonical.Upsert, *canonical.Request, canonical.Outcome, error, []*canonical.Request) {
+// played is what a fixture led to: the requests that were answered and what the
+// last reply meant.
+type played struct {
+	u    canonical.Upsert
+	sent []*canonical.Request
+	out  canonical.Outcome
+	err  error
+}
+
+// play runs a fixture: Translate, then each reply in turn.
+func (c *Case) play(t testing.TB, f fixture) played {
 	t.Helper()
 	a := c.adapter(t, f.adapter)
 	u := c.upsert(Customer(t, f.customer), f.remote)
@@ -346,7 +354,7 @@ func (c *Case) play(t testing.TB, f fixture) (canonical.Upsert, *canonical.Reque
 		}
 		out, err = a.Interpret(u, req, reply)
 	}
-	return u, req, out, err, sent
+	return played{u, sent, out, err}
 }
 
 // interpret compares what the fixtures mean with their goldens.
@@ -360,12 +368,12 @@ func (c *Case) interpret(t *testing.T) {
 	}
 	for _, f := range fixtures {
 		t.Run(f.name, func(t *testing.T) {
-			u, _, out, err, sent := c.play(t, f)
-			for _, req := range sent {
-				checkRequest(t, u, req, nil)
+			p := c.play(t, f)
+			for _, req := range p.sent {
+				checkRequest(t, p.u, req, nil)
 			}
-			c.checkResult(t, u, f.replies[len(f.replies)-1], out, err)
-			compare(t, filepath.Join("testdata", "interpret", f.name+".http.golden"), showResult(sent, out, err))
+			c.checkResult(t, p.u, f.replies[len(f.replies)-1], p.out, p.err)
+			compare(t, filepath.Join("testdata", "interpret", f.name+".http.golden"), showResult(p.sent, p.out, p.err))
 		})
 	}
 }
@@ -437,9 +445,9 @@ func (c *Case) statuses(t *testing.T) {
 	}
 	steps := map[string]step{}
 	for _, f := range readFixtures(t) {
-		u, _, _, _, sent := c.play(t, f)
-		for _, req := range sent {
-			steps[f.adapter+"/"+req.Op] = step{u, req, c.adapter(t, f.adapter)}
+		p := c.play(t, f)
+		for _, req := range p.sent {
+			steps[f.adapter+"/"+req.Op] = step{p.u, req, c.adapter(t, f.adapter)}
 		}
 	}
 	if len(steps) == 0 {
@@ -574,7 +582,8 @@ func Fuzz(f *testing.F, c Case) {
 			t.Skip("not a reply")
 		}
 		fx := fixtures[which%len(fixtures)]
-		u, req, _, _, _ := c.play(t, fx)
+		p := c.play(t, fx)
+		u, req := p.u, p.sent[len(p.sent)-1]
 		a := c.adapter(t, fx.adapter)
 		got := &canonical.Reply{Status: status, Header: http.Header{"Content-Type": {contentType}}, Body: body}
 		before := bytes.Clone(body)
