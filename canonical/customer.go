@@ -9,14 +9,14 @@ import "time"
 // read them, so they cannot disagree. Rules: min=N and max=N count characters
 // of a string or elements of a list or map (strings have min=1 and max=255
 // unless they say otherwise), enum=a|b closes the set of values, format names a
-// form (email, phone, country, locale, uri, region), required says that a member
-// must have a value, lines lets a string hold line breaks, book marks what the
+// form (email, phone, country, locale, uri), required says that a member must have
+// a value, nonnull that it cannot be cleared, lines lets a string hold line breaks, book marks what the
 // gateway itself uses, so that a provider without a place for it loses nothing.
 //
 // A Customer is not changed after it was decoded and may then be read by any
 // number of goroutines.
 type Customer struct {
-	ID           Field[string]         `json:"id" is:"max=128,book" doc:"The application's id of the customer; equal to the one in the path."`
+	ID           Field[string]         `json:"id" is:"max=128,nonnull,book" doc:"The application's id of the customer; equal to the one in the path."`
 	Kind         Field[string]         `json:"kind" is:"enum=person|organization,book" doc:"What the customer is; person if absent."`
 	Name         Field[Name]           `json:"name" doc:"The person's name; for an organization, its contact person."`
 	Organization Field[Organization]   `json:"organization" doc:"The company that the customer is or works for."`

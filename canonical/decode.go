@@ -1,7 +1,6 @@
 package canonical
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,8 @@ const maxFaults = 100
 // code RequestMalformed if the body is not readable or a type is wrong, else
 // RequestInvalid. A syntax error ends the reading where it stands.
 func DecodeCustomer(id string, data []byte) (*Customer, error) {
-	d := decoder{json: jsontext.NewDecoder(bytes.NewBuffer(data))}
+	d := decoder{json: openReader(data)}
+	defer d.json.close()
 	c := new(Customer)
 	if err := d.document(c); err != nil {
 		d.syntax(err)
@@ -44,7 +44,7 @@ func DecodeCustomer(id string, data []byte) (*Customer, error) {
 }
 
 type decoder struct {
-	json      *jsontext.Decoder
+	json      *reader
 	faults    []FieldError
 	malformed bool
 }
@@ -101,7 +101,7 @@ func (d *decoder) document(c *Customer) error {
 	if err := d.object(reflect.ValueOf(c).Elem(), &root); err != nil {
 		return err
 	}
-	return atEnd(d.json)
+	return d.json.atEnd()
 }
 
 // object reads an object into the struct v.
@@ -110,7 +110,7 @@ func (d *decoder) object(v reflect.Value, n *node) error {
 		return err
 	}
 	for d.json.PeekKind() != jsontext.KindEndObject {
-		name, err := d.text()
+		name, err := d.json.text()
 		if err != nil {
 			return err
 		}
@@ -148,8 +148,11 @@ func (d *decoder) member(v reflect.Value, n *node) error {
 	if kind == jsontext.KindNull {
 		field.setNull()
 		_, err := d.json.ReadToken()
-		if n.rules.required {
+		switch {
+		case n.rules.required:
 			d.fault(d.here(), FieldRequired, "must not be null")
+		case n.rules.nonnull:
+			d.fault(d.here(), FieldInvalid, "must not be null; leave it out to say nothing about it")
 		}
 		return err
 	}
@@ -158,7 +161,7 @@ func (d *decoder) member(v reflect.Value, n *node) error {
 	}
 	switch n.shape {
 	case shapeText:
-		s, err := d.text()
+		s, err := d.json.text()
 		if err != nil {
 			return err
 		}
@@ -171,7 +174,7 @@ func (d *decoder) member(v reflect.Value, n *node) error {
 		}
 		*field.setValue().(*bool) = tok.Bool()
 	case shapeDate:
-		s, err := d.text()
+		s, err := d.json.text()
 		if err != nil {
 			return err
 		}
@@ -181,7 +184,7 @@ func (d *decoder) member(v reflect.Value, n *node) error {
 		}
 		*field.setValue().(*Date) = date
 	case shapeTime:
-		s, err := d.text()
+		s, err := d.json.text()
 		if err != nil {
 			return err
 		}
@@ -222,11 +225,8 @@ func (d *decoder) list(v reflect.Value, n *node) error {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), 0, 2))
 	for i := 0; d.json.PeekKind() != jsontext.KindEndArray; i++ {
-		if kind := d.json.PeekKind(); kind != jsontext.KindBeginObject {
-			if err := d.wrongType(kindsOf[shapeObject], kind); err != nil {
-				return err
-			}
-			continue
+		if len(d.faults) >= maxFaults {
+			return errTooMany
 		}
 		if i >= n.rules.max {
 			if err := d.json.SkipValue(); err != nil {
@@ -238,12 +238,13 @@ func (d *decoder) list(v reflect.Value, n *node) error {
 			continue
 		}
 		v.Grow(1)
-		v.SetLen(v.Len() + 1)
-		if err := d.object(v.Index(v.Len()-1), n); err != nil {
+		v.SetLen(i + 1)
+		if kind := d.json.PeekKind(); kind != jsontext.KindBeginObject {
+			if err := d.wrongType(kindsOf[shapeObject], kind); err != nil {
+				return err
+			}
+		} else if err := d.object(v.Index(i), n); err != nil {
 			return err
-		}
-		if len(d.faults) >= maxFaults {
-			return errTooMany
 		}
 	}
 	_, err := d.json.ReadToken()
@@ -255,7 +256,7 @@ func (d *decoder) strings(kind jsontext.Kind, n *node) ([]string, error) {
 	each := n.rules
 	each.min, each.max = 1, 255
 	if kind == jsontext.KindString {
-		s, err := d.text()
+		s, err := d.json.text()
 		if err != nil {
 			return nil, err
 		}
@@ -267,13 +268,16 @@ func (d *decoder) strings(kind jsontext.Kind, n *node) ([]string, error) {
 	}
 	ss := make([]string, 0, 2)
 	for d.json.PeekKind() != jsontext.KindEndArray {
+		if len(d.faults) >= maxFaults {
+			return nil, errTooMany
+		}
 		if kind := d.json.PeekKind(); kind != jsontext.KindString {
 			if err := d.wrongType(kindsOf[shapeText], kind); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		s, err := d.text()
+		s, err := d.json.text()
 		if err != nil {
 			return nil, err
 		}
@@ -296,12 +300,15 @@ func (d *decoder) entries(n *node, read func(name string) error) error {
 	}
 	count := 0
 	for d.json.PeekKind() != jsontext.KindEndObject {
-		name, err := d.text()
+		if len(d.faults) >= maxFaults {
+			return errTooMany
+		}
+		name, err := d.json.text()
 		if err != nil {
 			return err
 		}
-		if length := utf8.RuneCountInString(name); length == 0 || length > 128 || hasControl(name, false) {
-			d.fault(d.here(), FieldInvalid, "a name must have 1 to 128 characters and no control characters")
+		if length := utf8.RuneCountInString(name); length == 0 || length > maxName || hasControl(name, false) {
+			d.fault(d.here(), FieldInvalid, "a name must have 1 to %d characters and no control characters", maxName)
 		}
 		if count++; count > n.rules.max {
 			if err := d.json.SkipValue(); err != nil {
@@ -323,7 +330,7 @@ func (d *decoder) entries(n *node, read func(name string) error) error {
 func (d *decoder) attributes(to *[]Attribute, n *node) error {
 	return d.entries(n, func(name string) error {
 		kind := d.json.PeekKind()
-		v, err := readValue(d.json, 0)
+		v, err := d.json.value(0)
 		if err != nil {
 			return err
 		}
@@ -338,7 +345,7 @@ func (d *decoder) externalIDs(to *[]ExternalID, n *node) error {
 		if kind := d.json.PeekKind(); kind != jsontext.KindString {
 			return d.wrongType(kindsOf[shapeText], kind)
 		}
-		id, err := d.text()
+		id, err := d.json.text()
 		if err != nil {
 			return err
 		}
@@ -353,26 +360,13 @@ func (d *decoder) providerData(to *[]ProviderData, n *node) error {
 		if kind := d.json.PeekKind(); kind != jsontext.KindBeginObject {
 			return d.wrongType(kindsOf[shapeObject], kind)
 		}
-		v, err := readValue(d.json, 0)
+		v, err := d.json.value(0)
 		if err != nil {
 			return err
 		}
 		*to = append(*to, ProviderData{name, v})
 		return nil
 	})
-}
-
-// text reads a string or a member's name.
-func (d *decoder) text() (string, error) {
-	raw, err := d.json.ReadValue()
-	if err != nil {
-		return "", err
-	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), nil
-	}
-	unquoted, err := jsontext.AppendUnquote(nil, raw)
-	return string(unquoted), err
 }
 
 // wrongType reports a value of another kind than wanted and skips it.

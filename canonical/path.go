@@ -58,6 +58,7 @@ type rules struct {
 	enum     []string
 	format   string
 	required bool
+	nonnull  bool
 	lines    bool
 	book     bool
 }
@@ -168,9 +169,13 @@ func parseRules(f reflect.StructField) rules {
 		case "enum":
 			r.enum = strings.Split(arg, "|")
 		case "format":
-			r.format = arg
+			if r.format = arg; formats[arg].check == nil {
+				err = fmt.Errorf("unknown format %q", arg)
+			}
 		case "required":
 			r.required = true
+		case "nonnull":
+			r.nonnull = true
 		case "lines":
 			r.lines = true
 		case "book":

@@ -1,9 +1,14 @@
 package canonical
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a credential. It prints, logs and marshals as "***"; only Reveal
-// returns it.
+// returns it. In an unexported field of a struct fmt cannot see what it is and
+// prints it: keep secrets in exported fields, or never print what holds them.
 type Secret string
 
 const masked = "***"
@@ -19,8 +24,12 @@ func (s Secret) String() string {
 	return masked
 }
 
-// GoString masks the secret under %#v.
+// GoString masks the secret for printers that look for it.
 func (s Secret) GoString() string { return s.String() }
+
+// Format masks the secret under every verb, those for numbers included, which
+// would print it in their complaint.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // LogValue masks the secret in logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

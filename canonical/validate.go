@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -33,8 +34,6 @@ func CheckID(s string) error {
 func (d *decoder) checkCustomer(id string, c *Customer) {
 	if inBody, ok := c.ID.Get(); ok && inBody != id {
 		d.fault("/id", FieldInvalid, "must equal the id in the path")
-	} else if c.ID.IsNull() {
-		d.fault("/id", FieldInvalid, "must not be null; leave it out or repeat the id of the path")
 	}
 	onePrimary(d, "/emails", c.Emails.Value(), func(e *Email) bool { return e.Primary.Value() })
 	onePrimary(d, "/phoneNumbers", c.PhoneNumbers.Value(), func(p *PhoneNumber) bool { return p.Primary.Value() })
@@ -116,14 +115,20 @@ func (d *decoder) checkText(s string, r *rules) {
 	if r.format == "" {
 		return
 	}
-	if problem := formats[r.format](s); problem != "" {
+	if problem := formats[r.format].check(s); problem != "" {
 		d.fault(d.here(), FieldInvalid, "%s", problem)
 	}
 }
 
+// Limits of maps and their values.
+const (
+	maxName      = 128    // characters of a member's name
+	maxElements  = 1000   // elements of an attribute
+	maxAttribute = 10_000 // characters of an attribute, or of one element
+)
+
 // checkAttribute applies the rules of an attribute's value.
 func (d *decoder) checkAttribute(v Value, kind jsontext.Kind) {
-	const maxElements = 1000
 	switch v.Kind() {
 	case KindObject:
 		d.fault(d.here(), FieldInvalid, "must be a string, a number, a boolean, null or a list of these, not %s", kindName(kind))
@@ -146,9 +151,8 @@ func (d *decoder) checkAttribute(v Value, kind jsontext.Kind) {
 }
 
 func (d *decoder) checkAttributeText(pointer string, v Value) {
-	const maxText = 10_000
-	if length := utf8.RuneCountInString(v.Str()); length > maxText {
-		d.fault(pointer, FieldTooLong, "must not be longer than %d characters; it has %d", maxText, length)
+	if length := utf8.RuneCountInString(v.Str()); length > maxAttribute {
+		d.fault(pointer, FieldTooLong, "must not be longer than %d characters; it has %d", maxAttribute, length)
 	} else if hasControl(v.Str(), true) {
 		d.fault(pointer, FieldInvalid, "must not have control characters")
 	}
@@ -168,32 +172,50 @@ func hasControl(s string, lines bool) bool {
 	return false
 }
 
-// formats are the named forms of strings; each returns what is wrong, or "".
-var formats = map[string]func(string) string{
-	"email":   checkEmail,
-	"phone":   checkPhone,
-	"country": checkCountry,
-	"locale":  checkLocale,
-	"uri":     checkURI,
+// format is a named form of strings.
+type format struct {
+	check func(string) string // what is wrong, or ""
+	// keyword and patterns describe the form in JSON Schema; patterns are in
+	// the syntax that RE2 and ECMA-262 share. Where they cannot say all that
+	// check says, they say less.
+	keyword  string
+	patterns []string
 }
 
+var formats = map[string]format{
+	"email":   {checkEmail, "idn-email", []string{`^[^@]{1,64}@[^@]{1,255}$`, `^` + atom + `([.]` + atom + `)*@` + label + `([.]` + label + `)+$`}},
+	"phone":   {checkPhone, "", []string{`^[+][1-9][0-9]{3,14}$`}},
+	"country": {checkCountry, "", nil}, // an enum
+	"locale":  {checkLocale, "", []string{`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`}},
+	"uri":     {checkURI, "iri", []string{`^[A-Za-z][A-Za-z0-9+.-]*://[^\x00-\x20"#/<>?\x7f-\x9f]+([#/?][^\x00-\x20"<>\x7f-\x9f]*)?$`}},
+}
+
+// The parts of an e-mail address: RFC 5321 §4.1.2 with UTF-8 (RFC 6531).
+const (
+	atom  = `[^\x00-\x20"(),.:;<>@\[\\\]\x7f-\x9f]+`
+	label = `[^\x00-/:-@\[-` + "`" + `{-\x9f]([^\x00-,./:-@\[-` + "`" + `{-\x9f]{0,61}[^\x00-/:-@\[-` + "`" + `{-\x9f])?`
+)
+
 // checkEmail accepts what RFC 5321 §4.1.2 calls a Mailbox without the quoted and
-// literal forms, and UTF-8 (RFC 6531).
+// literal forms, and UTF-8 (RFC 6531), at a domain of two labels or more.
 func checkEmail(s string) string {
-	const problem = "must be an e-mail address such as jane@example.com"
-	local, domain, ok := strings.Cut(s, "@")
-	if !ok || local == "" || len(local) > 64 || len(domain) > 255 || strings.ContainsAny(s, " \t\"(),:;<>[\\]") || strings.Contains(domain, "@") {
-		return problem
+	local, domain, _ := strings.Cut(s, "@")
+	ok := len(local) <= 64 && len(domain) <= 255 && strings.Contains(domain, ".") && !strings.ContainsFunc(s, unicode.IsSpace)
+	for part := range strings.SplitSeq(local, ".") {
+		ok = ok && part != "" && !strings.ContainsAny(part, `"(),:;<>@[\]`)
 	}
-	for _, part := range []string{local, domain} {
-		if strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".") || strings.Contains(part, "..") {
-			return problem
-		}
+	for part := range strings.SplitSeq(domain, ".") {
+		ok = ok && part != "" && len(part) <= 63 && part[0] != '-' && part[len(part)-1] != '-' && !strings.ContainsFunc(part, notInDomain)
 	}
-	if !strings.Contains(domain, ".") || strings.HasPrefix(domain, "-") || strings.HasSuffix(domain, "-") || strings.ContainsAny(domain, "_!#$%&'*+/=?^`{|}~") {
-		return problem
+	if !ok {
+		return "must be an e-mail address such as jane@example.com"
 	}
 	return ""
+}
+
+// notInDomain reports ASCII characters that no domain label has.
+func notInDomain(r rune) bool {
+	return r < utf8.RuneSelf && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
 // checkPhone accepts ITU-T E.164 with the leading plus.
@@ -212,7 +234,7 @@ func checkPhone(s string) string {
 
 // notCountries are codes that x/text knows and ISO 3166-1 does not assign:
 // withdrawn and exceptionally reserved ones.
-const notCountries = "AC AN BU CP CQ CS CT DD DG DY EA EU EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA TP UN VD WK YD YU ZR"
+const notCountries = "AC AN BU CP CQ CS CT DD DG DY EA EU EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA TP UK UN VD WK YD YU ZR"
 
 // isCountry marks the assigned ISO 3166-1 alpha-2 codes, and XK, which is in
 // general use.
@@ -240,7 +262,7 @@ func checkLocale(s string) string {
 }
 
 func checkURI(s string) string {
-	if u, err := url.Parse(s); err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsAny(s, " <>\"") {
+	if u, err := url.Parse(s); err != nil || u.Scheme == "" || u.Hostname() == "" || strings.ContainsAny(s, " <>\"") {
 		return "must be a URL such as https://example.com/page"
 	}
 	return ""
@@ -258,9 +280,15 @@ func ParseDate(s string) (Date, error) {
 // String returns YYYY-MM-DD.
 func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
 
+// parseTimestamp reads RFC 3339 as it is written there: time.Parse also takes
+// hours of one digit, a comma before the fraction and zones beyond a day.
 func parseTimestamp(s string) (Timestamp, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.Year() == 0 || len(s) > 0 && !strings.ContainsRune(s, 'T') {
+	zone := max(len(s)-len("+01:00"), 0)
+	switch {
+	case err != nil, s[len("2006-01-02T15")] != ':', strings.Contains(s, ","),
+		s[len(s)-1] != 'Z' && (s[zone+1:] > "23:59" || s[zone+4:] > "59"),
+		t.UTC().Year() < 1, t.UTC().Year() > 9999:
 		return Timestamp{}, errors.New("must be a time with a zone, written as in RFC 3339: 2026-01-31T09:30:00Z")
 	}
 	return Timestamp{t}, nil

@@ -2,9 +2,6 @@ package canonical
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
 	"strconv"
 	"unicode/utf8"
 
@@ -27,7 +24,8 @@ const (
 
 // Value is a JSON value as a tree: members keep their order, numbers their
 // digits. A Value is built once and then read; reading is safe for concurrent
-// use. Set, Append and Merge change the receiver only.
+// use. A copy of a Value shares its elements: Clone before changing one that
+// somebody else reads.
 type Value struct {
 	kind  Kind
 	text  string // String: the text; Number: the digits; Bool: "true" or "false"
@@ -185,8 +183,14 @@ func (v *Value) Merge(over Value) {
 		*v = over.Clone()
 		return
 	}
+	var at index
 	for _, m := range over.items {
-		v.Member(m.name).Merge(m.value)
+		i := at.of(v, m.name)
+		if i < 0 {
+			i = len(v.items)
+			v.items = append(v.items, member{name: m.name})
+		}
+		v.items[i].value.Merge(m.value)
 	}
 }
 
@@ -196,15 +200,14 @@ func (v Value) Equal(o Value) bool {
 	if v.kind != o.kind || v.text != o.text || len(v.items) != len(o.items) {
 		return false
 	}
+	var at index
 	for i, m := range v.items {
-		other := o.items[i].value
 		if v.kind == KindObject {
-			if !o.Has(m.name) {
+			if i = at.of(&o, m.name); i < 0 {
 				return false
 			}
-			other = o.Get(m.name)
 		}
-		if !m.value.Equal(other) {
+		if !m.value.Equal(o.items[i].value) {
 			return false
 		}
 	}
@@ -274,16 +277,13 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// maxDepth bounds the nesting that Parse accepts.
-const maxDepth = 64
-
-// errDepth is the fault of a value nested deeper than maxDepth.
-var errDepth = fmt.Errorf("nested deeper than %d levels", maxDepth)
-
 // Parse reads exactly one JSON value, strictly: no duplicate members, no invalid
-// UTF-8, nothing after it.
+// UTF-8, nothing after it. A value nested deeper than 64 levels is refused.
 func Parse(data []byte) (Value, error) {
-	return parse(data)
+	r := openReader(data)
+	defer r.close()
+	r.own = true
+	return r.only()
 }
 
 // ParseLenient reads what providers send: duplicate members (the last wins) and
@@ -291,80 +291,43 @@ func Parse(data []byte) (Value, error) {
 // not. A byte order mark at the start is skipped.
 func ParseLenient(data []byte) (Value, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	return parse(data, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	r := openReader(data)
+	defer r.close()
+	r.Reset(&r.buffer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	r.own, r.unique = true, false
+	return r.only()
 }
 
-func parse(data []byte, opts ...jsontext.Options) (Value, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data), opts...)
-	v, err := readValue(dec, 0)
-	if err != nil {
-		return Value{}, err
+// only reads the one value of the body.
+func (r *reader) only() (Value, error) {
+	v, err := r.value(0)
+	if err == nil {
+		err = r.atEnd()
 	}
-	if err := atEnd(dec); err != nil {
+	if err != nil {
 		return Value{}, err
 	}
 	return v, nil
 }
 
-// readValue reads the next value of dec as a tree.
-func readValue(dec *jsontext.Decoder, depth int) (Value, error) {
-	if depth > maxDepth {
-		return Value{}, errDepth
-	}
-	tok, err := dec.ReadToken()
-	if err != nil {
-		return Value{}, err
-	}
-	switch tok.Kind() {
-	case jsontext.KindNull:
-		return null, nil
-	case jsontext.KindTrue, jsontext.KindFalse:
-		return Boolean(tok.Bool()), nil
-	case jsontext.KindString:
-		return Text(tok.String()), nil
-	case jsontext.KindNumber:
-		return Value{kind: KindNumber, text: tok.String()}, nil
-	case jsontext.KindBeginArray:
-		v := Value{kind: KindArray}
-		for dec.PeekKind() != jsontext.KindEndArray {
-			e, err := readValue(dec, depth+1)
-			if err != nil {
-				return Value{}, err
-			}
-			v.Append(e)
-		}
-		_, err := dec.ReadToken()
-		return v, err
-	case jsontext.KindBeginObject:
-		v := Value{kind: KindObject}
-		seen := map[string]int{}
-		for dec.PeekKind() != jsontext.KindEndObject {
-			name, err := dec.ReadToken()
-			if err != nil {
-				return Value{}, err
-			}
-			key := name.String()
-			e, err := readValue(dec, depth+1)
-			if err != nil {
-				return Value{}, err
-			}
-			if i, dup := seen[key]; dup {
-				v.items[i].value = e
-				continue
-			}
-			seen[key] = len(v.items)
-			v.items = append(v.items, member{key, e})
-		}
-		_, err := dec.ReadToken()
-		return v, err
-	}
-	return Value{}, errors.New("unexpected token")
-}
+// index finds the members of an object that grows. It scans small objects and
+// keeps a map for large ones, so that merging and reading stay linear.
+type index map[string]int
 
-// atEnd reports bytes after the value.
-func atEnd(dec *jsontext.Decoder) error {
-	if _, err := dec.ReadToken(); err != io.EOF {
-		return errors.New("there is more after the value")
+// of returns the position of the member, or -1.
+func (x *index) of(v *Value, name string) int {
+	const small = 16
+	if len(v.items) <= small {
+		return v.index(name)
 	}
-	return nil
+	if *x == nil {
+		*x = make(index, 2*len(v.items))
+	}
+	for i := len(*x); i < len(v.items); i++ { // names are unique, so the map's length is how far it got
+		(*x)[v.items[i].name] = i
+	}
+	if i, ok := (*x)[name]; ok {
+		return i
+	}
+	return -1
 }
