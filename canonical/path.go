@@ -68,6 +68,7 @@ var (
 	patterns []string // by PathID
 	ends     []PathID // by PathID: the last place below
 	books    []bool   // by PathID
+	lists    []bool   // by PathID: a list of texts
 	pathIDs  = map[string]PathID{}
 )
 
@@ -81,6 +82,7 @@ func addPath(pattern string, book bool) PathID {
 	patterns = append(patterns, pattern)
 	ends = append(ends, id)
 	books = append(books, book)
+	lists = append(lists, false)
 	pathIDs[pattern] = id
 	return id
 }
@@ -119,6 +121,7 @@ func membersOf(t reflect.Type, parent *node) []node {
 			n.shape = shapeTime
 		case reflect.TypeFor[[]string]():
 			n.shape = shapeStrings
+			lists[n.path] = true
 		case reflect.TypeFor[OneOrMore]():
 			n.shape = shapeOneOrMore
 		case reflect.TypeFor[[]Attribute]():
@@ -209,6 +212,10 @@ func (p PathID) Contains(o PathID) bool { return p <= o && o <= ends[p] }
 // Bookkeeping reports whether the gateway itself uses the place, so that a
 // provider that cannot hold it loses nothing.
 func (p PathID) Bookkeeping() bool { return books[p] }
+
+// IsList reports whether a list of texts stands at the place, and never a single
+// one.
+func (p PathID) IsList() bool { return lists[p] }
 
 // Pointer returns the RFC 6901 pointer of a place in this customer's JSON; index
 // takes the place of the "*" (for attributes and the like: the name at that

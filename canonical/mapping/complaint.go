@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -19,10 +20,14 @@ func (t *Table) Complaint(u canonical.Upsert, sent *canonical.Request, field, me
 	return fe
 }
 
+// maxMessage is how much of a message is searched.
+const maxMessage = 4000
+
 // Mentioned returns the fields of the table that stand in a message as whole
-// words, in the order in which they stand there; one that is part of a longer
-// spelling at the same place is left out.
+// words, each once, in the order in which they stand there; one that is part of
+// a longer spelling at the same place is left out.
 func (t *Table) Mentioned(message string) []string {
+	message = message[:min(len(message), maxMessage)]
 	var found []string
 	for i := 0; i < len(message); {
 		if i > 0 && isWord(message[i-1]) {
@@ -31,7 +36,7 @@ func (t *Table) Mentioned(message string) []string {
 		}
 		name := ""
 		for _, s := range t.spellings {
-			if strings.HasPrefix(message[i:], s) && (i+len(s) == len(message) || !isWord(message[i+len(s)])) {
+			if s != "" && strings.HasPrefix(message[i:], s) && (i+len(s) == len(message) || !isWord(message[i+len(s)])) {
 				name = s
 				break
 			}
@@ -40,7 +45,9 @@ func (t *Table) Mentioned(message string) []string {
 			i++
 			continue
 		}
-		found = append(found, name)
+		if !slices.Contains(found, name) {
+			found = append(found, name)
+		}
 		i += len(name)
 	}
 	return found
@@ -65,13 +72,26 @@ var hints = []struct {
 
 // CodeOf guesses from a provider's English message what is wrong with a field.
 func CodeOf(message string) canonical.FieldCode {
-	message = strings.ToLower(message)
+	message = strings.ToLower(message[:min(len(message), maxMessage)])
 	for _, h := range hints {
 		for _, stem := range h.stems {
-			if i := strings.Index(message, stem); i == 0 || i > 0 && !isWord(message[i-1]) {
+			if hasWord(message, stem) {
 				return h.code
 			}
 		}
 	}
 	return canonical.FieldOther
+}
+
+// hasWord reports whether stem begins a word of message.
+func hasWord(message, stem string) bool {
+	for at := 0; ; at++ {
+		i := strings.Index(message[at:], stem)
+		if i < 0 {
+			return false
+		}
+		if at += i; at == 0 || !isWord(message[at-1]) {
+			return true
+		}
+	}
 }

@@ -142,7 +142,7 @@ func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
 
 // Constant puts a value that comes from a setting or is fixed.
 func (m *Mapper) Constant(to string, v canonical.Value, at ...Pos) {
-	*m.place(m.table.row(to), position(at), "") = v
+	*m.place(m.table.row(to), position(at), "") = v.Clone() // settings are shared
 }
 
 // place walks to the row's place in the body.
@@ -259,14 +259,18 @@ func (m *Mapper) RefuseData(pointer, field string, code canonical.FieldCode, pro
 func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.table.row(to), position(at)) }
 
 func (m *Mapper) lacks(f *Field, pos Pos) {
-	pointer := m.u.Customer.Pointer(f.from, pos.From)
-	for _, fe := range slices.Concat(m.missing, m.unfit) {
-		if fe.Pointer == pointer { // one complaint is enough
-			return
-		}
-	}
 	field := fieldAt(f.To, pos.To)
-	m.missing = append(m.missing, canonical.FieldError{Pointer: pointer, Field: field, Code: canonical.FieldRequired, Message: m.table.provider + " requires " + field})
+	missing := canonical.FieldError{Field: field, Setting: f.Setting, Code: canonical.FieldRequired, Message: m.table.provider + " requires " + field}
+	if f.From != "" {
+		missing.Pointer, missing.Setting = m.u.Customer.Pointer(f.from, pos.From), ""
+	}
+	same := func(fe canonical.FieldError) bool {
+		return fe.Pointer == missing.Pointer && fe.Setting == missing.Setting && (fe.Pointer != "" || fe.Field == field)
+	}
+	if slices.ContainsFunc(m.missing, same) || slices.ContainsFunc(m.unfit, same) { // one complaint is enough
+		return
+	}
+	m.missing = append(m.missing, missing)
 }
 
 // Use counts what stands at the canonical pattern as carried over, where it is
@@ -351,15 +355,39 @@ func (m *Mapper) checkRequired(f *Field) {
 		}
 		return
 	}
-	seen := -1
-	for _, l := range m.links { // elements come in order
-		if l.ToIndex > seen && strings.HasPrefix(l.To, list+"[]") {
-			seen = l.ToIndex
-			if m.at(f, seen).IsZero() {
-				m.lacks(f, Pos{seen, l.FromIndex})
+	n := m.elements(f)
+	checked := make([]bool, n)
+	for _, l := range m.links {
+		// An element without a link is the caller's own, from providerData, and
+		// one that providerData took away needs nothing.
+		if l.Data == "" && l.ToIndex >= 0 && l.ToIndex < n && !checked[l.ToIndex] && strings.HasPrefix(l.To, list+"[]") {
+			checked[l.ToIndex] = true
+			if m.at(f, l.ToIndex).IsZero() {
+				m.lacks(f, Pos{l.ToIndex, l.FromIndex})
 			}
 		}
 	}
+}
+
+// elements returns how many elements the row's list has now.
+func (m *Mapper) elements(f *Field) int {
+	v := m.Body
+	for _, s := range f.steps {
+		v = v.Get(s.name)
+		switch {
+		case !s.list:
+		case !s.fixed:
+			if v.Kind() != canonical.KindArray {
+				return 0
+			}
+			return v.Len()
+		case v.Kind() != canonical.KindArray || s.at >= v.Len():
+			return 0
+		default:
+			v = v.At(s.at)
+		}
+	}
+	return 0
 }
 
 // at returns what stands at the row's place now; null counts as nothing.

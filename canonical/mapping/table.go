@@ -174,12 +174,18 @@ func (t *Table) holds(p canonical.PathID) bool {
 	return false
 }
 
+// maxField bounds the provider's spelling of a field that is looked up.
+const maxField = 500
+
 // Locate finds what the caller stated behind a provider's field. field is the
 // provider's spelling, with list positions as ".0" or "[0]". The result has
 // Field, and Pointer or Setting where the table knows one; the caller of Locate
 // adds code and message.
 func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string) canonical.FieldError {
-	fe := canonical.FieldError{Field: field}
+	fe := canonical.FieldError{Field: canonical.CleanText(field)}
+	if len(field) > maxField {
+		return fe
+	}
 	pattern, indexes := parseField(field)
 	if pointer := t.linked(u, sent, plainField(field)); pointer != "" {
 		fe.Pointer = pointer
@@ -196,7 +202,7 @@ func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string
 				}
 				return fe
 			}
-			if len(rest) == 1 && isIndex(rest[0]) && fe.Pointer != "" && !f.Container {
+			if len(rest) == 1 && isIndex(rest[0]) && fe.Pointer != "" && f.from.IsList() {
 				fe.Pointer += "/" + rest[0]
 			}
 			return fe
@@ -224,7 +230,10 @@ func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string
 // what came from providerData, which was merged last, else a free member name.
 func (t *Table) linked(u canonical.Upsert, sent *canonical.Request, field string) string {
 	for _, l := range slices.Backward(sent.Links) {
-		if tail, ok := below(l.To, field); ok && l.Data != "" {
+		if l.Data == "" {
+			continue
+		}
+		if tail, ok := below(plainField(l.To), field); ok {
 			return l.Data + pointerTail(tail)
 		}
 	}
