@@ -1,0 +1,342 @@
+package rebilly
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"customer-gateway/canonical"
+	"customer-gateway/canonical/mapping"
+)
+
+// Limits of ContactEmails, ContactPhoneNumbers and the custom fields.
+const (
+	maxLabel          = 45
+	defaultCustomText = 255
+	maxCustomText     = 4000
+)
+
+// fieldShape is the form of a custom field's name.
+var fieldShape = regexp.MustCompile(`^[\w-]{1,60}$`)
+
+// The character sets of ContactObject.
+var (
+	basicPlane = &mapping.Chars{
+		Only: "characters up to U+FFFF (no emoji)",
+		Has:  func(r rune) bool { return r <= 0xFFFF },
+	}
+	postalChars = &mapping.Chars{
+		Only: "letters A to Z, digits, spaces, _ and -",
+		Has: func(r rune) bool {
+			return r == ' ' || r == '_' || r == '-' || isUpper(r) || 'a' <= r && r <= 'z' || '0' <= r && r <= '9'
+		},
+	}
+	countryChars = &mapping.Chars{Only: "capital letters A to Z", Has: isUpper}
+)
+
+func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }
+
+// leadSource are the members of LeadSourceData.
+var leadSource = []string{"medium", "source", "campaign", "term", "content", "affiliate", "subAffiliate", "salesAgent", "clickId", "path", "referrer"}
+
+// fieldsFor is Customer of the definitions,
+// https://github.com/Rebilly/api-definitions, as far as it is writable.
+func fieldsFor(c Config) *mapping.Table {
+	null := canonical.NullValue()
+	text := basicPlane
+	if c.Supplementary {
+		text = nil
+	}
+	longest := c.CustomFieldMax
+	if longest == 0 {
+		longest = defaultCustomText
+	}
+	fields := []mapping.Field{
+		{To: "id", From: "/id", Aliases: []string{"customerId"}, Container: true},
+		{To: "websiteId", Setting: "settings.website_id"},
+		{To: "primaryAddress", From: "/addresses", Container: true},
+		{To: "primaryAddress.firstName", From: "/name/givenName", Min: 1, Max: 45, Chars: text, Clear: null, Aliases: []string{"firstName"}},
+		{To: "primaryAddress.lastName", From: "/name/familyName", Min: 1, Max: 45, Chars: text, Clear: null, Aliases: []string{"lastName"}},
+		{To: "primaryAddress.organization", From: "/organization/name", Min: 1, Max: 255, Chars: text, Clear: null, Aliases: []string{"company"}},
+		{To: "primaryAddress.jobTitle", From: "/jobTitle", Min: 1, Max: 255, Chars: text, Clear: null},
+		{To: "primaryAddress.dob", From: "/birthDate", Clear: null},
+		{To: "primaryAddress.address", From: "/addresses/*/lines", Min: 1, Max: 60, Chars: text, Clear: null},
+		{To: "primaryAddress.address2", From: "/addresses/*/lines", Min: 1, Max: 60, Chars: text, Clear: null, Lossy: "lines after the second are joined to it"},
+		{To: "primaryAddress.city", From: "/addresses/*/city", Min: 1, Max: 45, Chars: text, Clear: null},
+		{To: "primaryAddress.region", From: "/addresses/*/region", Min: 1, Max: 45, Chars: text, Clear: null},
+		{To: "primaryAddress.country", From: "/addresses/*/country", Min: 2, Max: 2, Chars: countryChars, Clear: null},
+		{To: "primaryAddress.postalCode", From: "/addresses/*/postalCode", Min: 1, Max: 10, Chars: postalChars, Clear: null},
+		{To: "primaryAddress.emails", From: "/emails", Clear: canonical.List()},
+		{To: "primaryAddress.emails[].label", From: "/emails/*/type", Min: 1, Max: maxLabel},
+		{To: "primaryAddress.emails[].value", From: "/emails/*/value", Max: 255, Aliases: []string{"email"}},
+		{To: "primaryAddress.emails[].primary", From: "/emails/*/primary"},
+		{To: "primaryAddress.phoneNumbers", From: "/phoneNumbers", Clear: canonical.List()},
+		{To: "primaryAddress.phoneNumbers[].label", From: "/phoneNumbers/*/type", Min: 1, Max: maxLabel},
+		{To: "primaryAddress.phoneNumbers[].value", From: "/phoneNumbers/*/value", Max: 50},
+		{To: "primaryAddress.phoneNumbers[].primary", From: "/phoneNumbers/*/primary"},
+		{To: "customFields", From: "/attributes", Clear: canonical.NewObject(0)},
+		{To: "customFields.*", From: "/attributes/*", Max: longest},
+		{To: "taxNumbers", From: "/taxIds", Clear: null},
+		{To: "taxNumbers[].type", From: "/taxIds/*/type", Enum: []string{"eu-vat", "other"}, Lossy: "types other than eu_vat are sent as other"},
+		{To: "taxNumbers[].value", From: "/taxIds/*/value"},
+		{To: "taxNumbers[].isDefault", From: "/taxIds/*/primary"},
+		{To: "locale", From: "/locale", Clear: null},
+		{To: "leadSource", From: "/leadSource", Container: true},
+	}
+	for _, member := range leadSource {
+		f := mapping.Field{To: "leadSource." + member, From: "/leadSource/" + member, Max: 512, Clear: null}
+		if member == "referrer" {
+			f.Max = 2083
+		}
+		fields = append(fields, f)
+	}
+	return mapping.NewTable(name, fields...)
+}
+
+// readOnly are the members that Rebilly sets itself, and why they are refused.
+// An unknown member is let through: the schema grows often.
+var readOnly = map[string]string{
+	"id":                       "comes from the customer's id, or from externalIds",
+	"organizationId":           "comes from the route's base_url",
+	"email":                    "is derived by Rebilly; state emails",
+	"firstName":                "is derived by Rebilly; state name",
+	"lastName":                 "is derived by Rebilly; state name",
+	"company":                  "is derived by Rebilly; state organization",
+	"defaultPaymentInstrument": "is read-only since 2026-08-18; use defaultPaymentInstrumentId or paymentToken",
+	"tags":                     "has calls of its own at Rebilly",
+	"averageValue":             "is set by Rebilly",
+	"paymentCount":             "is set by Rebilly",
+	"lastPaymentTime":          "is set by Rebilly",
+	"lifetimeRevenue":          "is set by Rebilly",
+	"invoiceCount":             "is set by Rebilly",
+	"revision":                 "is set by Rebilly",
+	"createdTime":              "is set by Rebilly",
+	"updatedTime":              "is set by Rebilly",
+	"_links":                   "is set by Rebilly",
+	"_embedded":                "is set by Rebilly",
+}
+
+// table is the field table for u: the company of the address stands in for an
+// organization that is not stated.
+func (a *Adapter) table(u canonical.Upsert) *mapping.Table {
+	c := u.Customer
+	i := a.source(c)
+	if i >= 0 && !c.Organization.Value().Name.HasValue() && c.Addresses.Value()[i].Company.HasValue() {
+		return a.company
+	}
+	return a.fields
+}
+
+// mapped builds the body of u, with providerData over it.
+func (a *Adapter) mapped(u canonical.Upsert) *mapping.Mapper {
+	c, table := u.Customer, a.table(u)
+	m := table.Start(u)
+	if a.config.WebsiteID != "" {
+		m.Constant("websiteId", canonical.Text(a.config.WebsiteID))
+	}
+	n := c.Name.Value()
+	m.Text("primaryAddress.firstName", n.GivenName)
+	m.Text("primaryAddress.lastName", n.FamilyName)
+	m.UseFormatted()
+	if table == a.fields {
+		m.Text("primaryAddress.organization", c.Organization.Value().Name)
+	}
+	m.Text("primaryAddress.jobTitle", c.JobTitle)
+	if d, ok := c.BirthDate.Get(); !ok || !m.Put("primaryAddress.dob", canonical.Text(d.String())) {
+		m.Clear("primaryAddress.dob")
+	}
+	a.address(m, c)
+	a.emails(m, c)
+	a.phones(m, c)
+	a.customFields(m, c)
+	taxNumbers(m, c)
+	m.Text("locale", c.Locale)
+	lead(m, c.LeadSource.Value())
+	for _, d := range u.ProviderData {
+		m.Merge(&m.Body, "", d, d.Object)
+	}
+	return m
+}
+
+// source is the index of the address that becomes Rebilly's, or -1.
+func (a *Adapter) source(c *canonical.Customer) int {
+	if len(a.config.AddressTypes) == 0 {
+		return c.PrimaryAddress()
+	}
+	for _, want := range a.config.AddressTypes {
+		found := -1
+		for i, from := range c.Addresses.Value() {
+			if slices.Contains(from.Type.Value(), want) && (found < 0 || from.Primary.Value()) {
+				found = i
+			}
+		}
+		if found >= 0 {
+			return found
+		}
+	}
+	return -1
+}
+
+// street are the members of primaryAddress that one address feeds as a unit.
+var street = []string{"address", "address2", "city", "region", "country", "postalCode"}
+
+func (a *Adapter) address(m *mapping.Mapper, c *canonical.Customer) {
+	i := a.source(c)
+	if i < 0 {
+		if len(c.Addresses.Value()) == 0 {
+			for _, member := range street {
+				m.Clear("primaryAddress." + member)
+			}
+		}
+		return
+	}
+	from, at := c.Addresses.Value()[i], mapping.Pos{To: -1, From: i}
+	if lines := from.Lines.Value(); len(lines) > 0 {
+		m.Put("primaryAddress.address", canonical.Text(lines[0]), at)
+		if len(lines) > 1 {
+			m.Put("primaryAddress.address2", canonical.Text(strings.Join(lines[1:], ", ")), at)
+		}
+		if len(lines) > 2 {
+			m.Note(canonical.NoticeChanged, "/addresses/*/lines", i, "primaryAddress.address2", "rebilly has two lines; those after the second are joined to it")
+		}
+	} else {
+		m.Clear("primaryAddress.address", at)
+		m.Clear("primaryAddress.address2", at)
+	}
+	m.Text("primaryAddress.city", from.City, at)
+	m.Text("primaryAddress.region", from.Region, at)
+	m.Text("primaryAddress.country", from.Country, at)
+	m.Text("primaryAddress.postalCode", from.PostalCode, at)
+	a.useAddress(m, c, i)
+}
+
+// useAddress carries the company of address i and counts what else is held of
+// it: by its being Rebilly's one address, or in another place.
+func (a *Adapter) useAddress(m *mapping.Mapper, c *canonical.Customer, i int) {
+	from := c.Addresses.Value()[i]
+	switch organization, stated := c.Organization.Value().Name.Get(); {
+	case !stated && from.Company.HasValue():
+		m.Text("primaryAddress.organization", from.Company, mapping.Pos{To: -1, From: i})
+	case stated && from.Company.Value() == organization:
+		m.Use("/addresses/*/company", i)
+	}
+	if i == c.PrimaryAddress() {
+		m.Use("/addresses/*/primary", i)
+	}
+	if types := from.Type.Value(); !slices.ContainsFunc(types, func(t string) bool { return !slices.Contains(a.config.AddressTypes, t) }) {
+		m.Use("/addresses/*/type", i)
+	}
+	for _, p := range c.PhoneNumbers.Value() {
+		if p.Value.Value() == from.PhoneNumber.Value() {
+			m.Use("/addresses/*/phoneNumber", i)
+		}
+	}
+}
+
+func (a *Adapter) emails(m *mapping.Mapper, c *canonical.Customer) {
+	list, primary := c.Emails.Value(), c.PrimaryEmail()
+	if len(list) == 0 {
+		m.Clear("primaryAddress.emails")
+	}
+	for i, e := range list {
+		m.Text("primaryAddress.emails[].value", e.Value, mapping.Pos{To: i, From: i})
+		point(m, "primaryAddress.emails[].", "/emails/*", i, e.Type, a.config.EmailLabel, e.Primary, i == primary)
+	}
+}
+
+func (a *Adapter) phones(m *mapping.Mapper, c *canonical.Customer) {
+	list, primary := c.PhoneNumbers.Value(), c.PrimaryPhone()
+	if len(list) == 0 {
+		m.Clear("primaryAddress.phoneNumbers")
+	}
+	for i, p := range list {
+		m.Text("primaryAddress.phoneNumbers[].value", p.Value, mapping.Pos{To: i, From: i})
+		point(m, "primaryAddress.phoneNumbers[].", "/phoneNumbers/*", i, p.Type, a.config.PhoneLabel, p.Primary, i == primary)
+	}
+}
+
+// point adds the label and the primary mark of a contact point. Rebilly needs a
+// label on each, and one primary in a list.
+func point(m *mapping.Mapper, to, from string, i int, kind canonical.Field[string], label string, stated canonical.Field[bool], primary bool) {
+	at := mapping.Pos{To: i, From: i}
+	m.UseNull(from, i) // the label or mark goes back to what it is without a statement
+	if !kind.HasValue() {
+		m.Constant(to+"label", canonical.Text(label), at)
+		m.Note(canonical.NoticeDefaulted, from+"/type", i, strings.Replace(to, "[]", fmt.Sprintf(".%d", i), 1)+"label", fmt.Sprintf("rebilly needs a label; sent %q", label))
+	} else {
+		m.Text(to+"label", kind, at)
+	}
+	if stated.HasValue() {
+		m.Put(to+"primary", canonical.Boolean(primary), at)
+	} else {
+		m.Constant(to+"primary", canonical.Boolean(primary), at)
+	}
+}
+
+func (a *Adapter) customFields(m *mapping.Mapper, c *canonical.Customer) {
+	if len(c.Attributes.Value()) == 0 {
+		m.Clear("customFields")
+	}
+	for i, attr := range c.Attributes.Value() {
+		at := mapping.Pos{To: -1, From: i}
+		switch {
+		case attr.Value.Kind() == canonical.KindNull:
+			m.UseNull("/attributes/*", i) // Rebilly takes no null; left out is cleared
+		case a.config.CustomFields != nil && !slices.Contains(a.config.CustomFields, attr.Name):
+			m.Note(canonical.NoticeDropped, "/attributes/*", i, "customFields."+attr.Name, "rebilly: the custom field is not among settings.custom_fields; it was not sent")
+		case !fieldShape.MatchString(attr.Name):
+			m.Refuse("customFields.*", canonical.FieldInvalid, "takes names of at most 60 letters A to Z, digits, _ and -", at)
+		case attr.Value.Kind() == canonical.KindArray && !isTexts(attr.Value):
+			m.Refuse("customFields.*", canonical.FieldUnsupported, "takes lists of texts of at most 255 characters", at)
+		default:
+			m.Entry("customFields.*", attr.Name, attr.Value, i)
+		}
+	}
+}
+
+// isTexts reports whether a list is one that an array field takes.
+func isTexts(list canonical.Value) bool {
+	for i := range list.Len() {
+		if e := list.At(i); e.Kind() != canonical.KindString || utf8.RuneCountInString(e.Str()) > 255 {
+			return false
+		}
+	}
+	return true
+}
+
+func taxNumbers(m *mapping.Mapper, c *canonical.Customer) {
+	if len(c.TaxIDs.Value()) == 0 {
+		m.Clear("taxNumbers")
+	}
+	for i, t := range c.TaxIDs.Value() {
+		at := mapping.Pos{To: i, From: i}
+		m.UseNull("/taxIds/*", i)
+		switch kind, stated := t.Type.Get(); {
+		case !stated:
+			m.Constant("taxNumbers[].type", canonical.Text("other"), at)
+			m.Note(canonical.NoticeDefaulted, "/taxIds/*/type", i, fmt.Sprintf("taxNumbers.%d.type", i), `rebilly needs a type; sent "other"`)
+		case kind == "eu_vat" || kind == "eu-vat":
+			m.Put("taxNumbers[].type", canonical.Text("eu-vat"), at)
+		default:
+			m.Put("taxNumbers[].type", canonical.Text("other"), at)
+			if kind != "other" {
+				m.Note(canonical.NoticeChanged, "/taxIds/*/type", i, fmt.Sprintf("taxNumbers.%d.type", i), `rebilly knows the types eu-vat and other; sent "other"`)
+			}
+		}
+		m.Text("taxNumbers[].value", t.Value, at)
+		if t.Primary.HasValue() {
+			m.Bool("taxNumbers[].isDefault", t.Primary, at)
+		}
+		if country, ok := t.Country.Get(); ok && strings.HasPrefix(t.Value.Value(), country) {
+			m.Use("/taxIds/*/country", i) // the number says it
+		}
+	}
+}
+
+func lead(m *mapping.Mapper, l canonical.LeadSource) {
+	for i, f := range []canonical.Field[string]{l.Medium, l.Source, l.Campaign, l.Term, l.Content, l.Affiliate, l.SubAffiliate, l.SalesAgent, l.ClickID, l.Path, l.Referrer} {
+		m.Text("leadSource."+leadSource[i], f)
+	}
+}
