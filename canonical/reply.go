@@ -36,7 +36,8 @@ var (
 	tags        = regexp.MustCompile(`</?[a-zA-Z!][^>]{0,200}>`)
 	traces      = regexp.MustCompile(`(?s)(?:Stack ?trace:|\n\s*#\d+ |\n\s*at [\w$.]+\(|Traceback \(most recent call last\)|\bgoroutine \d+ \[).*`)
 	paths       = regexp.MustCompile(`(?:/[\w.-]+){3,}\.(?:php|py|java|rb|js|go|phtml)(?::\d+|\(\d+\))?`)
-	credentials = regexp.MustCompile(`(?i)\b(bearer|basic|oauth_\w+|api[_-]?key|token|secret|password|authorization)(\s*[:=]\s*|\s+)("?)[A-Za-z0-9+/=_\-.~]{12,}`)
+	credentials = regexp.MustCompile(`(?i)\b(bearer|basic|oauth_\w+|api[_ -]?key|token|secret|password|authorization)(\s*[:=]\s*|\s+)("?)[A-Za-z0-9+/=_\-.~]{12,}`)
+	keyLike     = regexp.MustCompile(`\b(?:(?:sk|pk|api)_(?:live|sandbox|test)|(?:live|sandbox|test)_(?:sk|pk|api))_\w+|\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
 	spaces      = regexp.MustCompile(`[\s\p{C}]+`)
 )
 
@@ -58,6 +59,7 @@ func CleanText(s string) string {
 		s = paths.ReplaceAllString(s, "(path)")
 	}
 	s = credentials.ReplaceAllString(s, "$1$2$3"+masked)
+	s = keyLike.ReplaceAllString(s, masked)
 	s = strings.TrimSpace(spaces.ReplaceAllString(s, " "))
 	if utf8.RuneCountInString(s) > maxText {
 		s = string([]rune(s)[:maxText-1]) + "…"

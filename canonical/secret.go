@@ -36,3 +36,13 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText masks the secret in JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Format masks the credentials: fmt does not ask a Secret below a pointer that it
+// cannot print with a verb.
+func (a Auth) Format(f fmt.State, _ rune) { io.WriteString(f, masked) }
+
+// Format masks the credentials.
+func (a OAuth1) Format(f fmt.State, _ rune) { io.WriteString(f, masked) }
+
+// Format masks the credential in the body of the token call.
+func (a TokenAuth) Format(f fmt.State, _ rune) { io.WriteString(f, masked) }
