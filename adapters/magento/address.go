@@ -1,0 +1,473 @@
+package magento
+
+import (
+	"slices"
+	"strings"
+
+	"customer-gateway/canonical"
+	"customer-gateway/canonical/mapping"
+)
+
+// A list of addresses that is sent is the final state: Magento deletes every
+// address that it does not name by id. The functions here find the ids.
+
+// ownsAddresses reports whether the adapter writes the address list: the caller
+// states addresses, and not in Magento's words in providerData.
+func (a *Adapter) ownsAddresses(u canonical.Upsert) bool {
+	for _, d := range u.ProviderData {
+		if d.Object.Has("addresses") || d.Object.Get("customer").Has("addresses") {
+			return false
+		}
+	}
+	return u.Customer.Addresses.IsStated()
+}
+
+// unreadable says what keeps the addresses of a record from being kept.
+func unreadable(held canonical.Value) string {
+	list := held.Get("addresses")
+	if list.Kind() != canonical.KindArray && (recordID(held.Get("default_billing").Str()) != "" || recordID(held.Get("default_shipping").Str()) != "") {
+		return "the answer lacks the customer's addresses, which an update would delete"
+	}
+	for i := range list.Len() {
+		if number(list.At(i).Get("id")).IsZero() {
+			return "the answer has an address without an id, which an update would delete"
+		}
+	}
+	return ""
+}
+
+func (a *Adapter) addresses(m *mapping.Mapper, c *canonical.Customer, held canonical.Value) {
+	stated, old := c.Addresses.Value(), held.Get("addresses")
+	if len(stated) == 0 {
+		m.Clear("addresses") // only settings.addresses: replace says that nothing is left
+		return
+	}
+	billing, shipping := defaults(stated)
+	match := a.match(stated, old, billing, shipping)
+	for i := range stated {
+		e := m.Body.Member("addresses").Elem(i)
+		if j := match[i]; j >= 0 {
+			*e = start(&stated[i], a.lines(&stated[i]), old.At(j))
+		}
+		a.flags(m, c, i, billing, shipping)
+		a.address(m, c, i, old)
+	}
+	if a.config.Addresses == "replace" || a.config.Exclusive {
+		return
+	}
+	for j := range old.Len() {
+		if !slices.Contains(match, j) {
+			e := own(old.At(j))
+			release(&e, billing, shipping)
+			m.Body.Member("addresses").Append(e)
+		}
+	}
+}
+
+// defaults returns which of the stated addresses is for billing and which for
+// shipping: the primary one of the type, else the first of it. An address that
+// is primary without being for either takes what is left. -1 is none.
+func defaults(stated []canonical.Address) (billing, shipping int) {
+	find := func(role string) int {
+		found := -1
+		for i := range stated {
+			if slices.Contains(stated[i].Type.Value(), role) && (found < 0 || stated[i].Primary.Value()) {
+				found = i
+			}
+		}
+		return found
+	}
+	billing, shipping = find("billing"), find("shipping")
+	for i := range stated {
+		types := stated[i].Type.Value()
+		if !stated[i].Primary.Value() || slices.Contains(types, "billing") || slices.Contains(types, "shipping") {
+			continue
+		}
+		if billing < 0 {
+			billing = i
+		}
+		if shipping < 0 {
+			shipping = i
+		}
+	}
+	return billing, shipping
+}
+
+// flags sends the default flags of stated address i, and reports types that
+// Magento does not hold.
+func (a *Adapter) flags(m *mapping.Mapper, c *canonical.Customer, i, billing, shipping int) {
+	const pattern = "/addresses/*/type"
+	from, at := c.Addresses.Value()[i], mapping.Pos{To: i, From: i}
+	release(m.Body.Member("addresses").Elem(i), billing, shipping)
+	var lost []string
+	for _, t := range from.Type.Value() {
+		if !(t == "billing" && i == billing || t == "shipping" && i == shipping) {
+			lost = append(lost, t)
+		}
+	}
+	for _, role := range []struct {
+		name string
+		at   int
+	}{{"billing", billing}, {"shipping", shipping}} {
+		switch {
+		case role.at != i:
+		case slices.Contains(from.Type.Value(), role.name):
+			m.Put("addresses[].default_"+role.name, canonical.Boolean(true), at)
+		default:
+			m.PutFrom("addresses[].default_"+role.name, "/addresses/*/primary", canonical.Boolean(true), at)
+		}
+	}
+	if p, ok := from.Primary.Get(); ok && !p {
+		m.Use("/addresses/*/primary", i)
+	}
+	if lost != nil {
+		code := canonical.NoticeDropped
+		if len(lost) < len(from.Type.Value()) {
+			code = canonical.NoticeTruncated
+		}
+		m.Note(code, pattern, i, "", "magento knows one address for billing and one for shipping and no other types; "+strings.Join(lost, ", ")+" is not held")
+	}
+}
+
+// release takes the default flags from an address that the shop has, where a
+// stated address has become the default.
+func release(e *canonical.Value, billing, shipping int) {
+	if billing >= 0 && e.Has("default_billing") {
+		e.Set("default_billing", canonical.Boolean(false))
+	}
+	if shipping >= 0 && e.Has("default_shipping") {
+		e.Set("default_shipping", canonical.Boolean(false))
+	}
+}
+
+// address sends stated address i. What the address itself states comes first, so
+// that a complaint about the element finds it.
+func (a *Adapter) address(m *mapping.Mapper, c *canonical.Customer, i int, old canonical.Value) {
+	from, at := c.Addresses.Value()[i], mapping.Pos{To: i, From: i}
+	e := func() canonical.Value { return m.Body.Get("addresses").At(i) }
+	m.Text("addresses[].country_id", from.Country, at)
+	if lines := a.lines(&from); lines != nil {
+		m.Put("addresses[].street", lineList(lines), at)
+		if n := len(from.Lines.Value()); n > len(lines) {
+			m.Note(canonical.NoticeChanged, "/addresses/*/lines", i, "", "magento takes fewer lines (settings.street_lines); the last ones were joined by commas")
+		}
+	}
+	m.Text("addresses[].city", from.City, at)
+	if !m.Text("addresses[].postcode", from.PostalCode, at) && e().Get("postcode").Str() == "" && !slices.Contains(a.config.OptionalPostcode, from.Country.Value()) {
+		m.Missing("addresses[].postcode", at)
+	}
+	a.region(m, &from, old, at)
+	m.Text("addresses[].telephone", from.PhoneNumber, at)
+	m.Text("addresses[].company", from.Company, at)
+	if !from.Country.HasValue() && !from.Lines.HasValue() && !from.City.HasValue() {
+		for _, to := range []string{"addresses[].country_id", "addresses[].street", "addresses[].city"} {
+			m.Missing(to, at)
+		}
+		return
+	}
+	recipient(m, c, i)
+	a.fallbacks(m, c, i, e())
+}
+
+// lines returns the street as the shop takes it.
+func (a *Adapter) lines(from *canonical.Address) []string {
+	lines := from.Lines.Value()
+	if last := a.config.StreetLines - 1; len(lines) > last+1 {
+		return append(slices.Clone(lines[:last]), strings.Join(lines[last:], ", "))
+	}
+	return lines
+}
+
+func lineList(lines []string) canonical.Value {
+	list := canonical.List()
+	for _, line := range lines {
+		list.Append(canonical.Text(line))
+	}
+	return list
+}
+
+// region sends the shop's id of the region if the settings or the shop's own
+// addresses tell it. Otherwise a code goes alone: beside a text Magento would
+// look the text up as the code. A name goes as text, which countries without a
+// list of regions take.
+func (a *Adapter) region(m *mapping.Mapper, from *canonical.Address, old canonical.Value, at mapping.Pos) {
+	region, ok := from.Region.Get()
+	if !ok {
+		m.Text("addresses[].region.region", from.Region, at)
+		return
+	}
+	e := m.Body.Member("addresses").Elem(at.To)
+	e.Delete("region")
+	e.Delete("region_id")
+	if id := a.regionID(from.Country.Value(), region, old); !id.IsZero() {
+		m.Put("addresses[].region.region_id", id, at)
+		m.Put("addresses[].region_id", id, at)
+		return
+	}
+	if isRegionCode(region) {
+		m.Put("addresses[].region.region_code", canonical.Text(region), at)
+		return
+	}
+	m.Put("addresses[].region.region", canonical.Text(region), at)
+}
+
+// regionID returns the shop's id of a region, or Absent.
+func (a *Adapter) regionID(country, region string, old canonical.Value) canonical.Value {
+	if id, known := a.regions[fold(country+"-"+region)]; known {
+		return canonical.Int(id)
+	}
+	for i := range old.Len() {
+		o := old.At(i)
+		if o.Get("country_id").Str() == country && (strings.EqualFold(o.Get("region", "region_code").Str(), region) || strings.EqualFold(o.Get("region", "region").Str(), region)) {
+			if id := heldRegion(o); !id.IsZero() {
+				return id
+			}
+		}
+	}
+	return canonical.Value{}
+}
+
+// heldRegion returns the id of the region of an address of the shop, or Absent.
+func heldRegion(o canonical.Value) canonical.Value {
+	if id := number(o.Get("region_id")); !id.IsZero() {
+		return id
+	}
+	return number(o.Get("region", "region_id"))
+}
+
+// isRegionCode tells ISO 3166-2 suffixes from names.
+func isRegionCode(s string) bool {
+	if len(s) > 3 {
+		return false
+	}
+	for i := range len(s) {
+		if !('A' <= s[i] && s[i] <= 'Z' || '0' <= s[i] && s[i] <= '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// recipient sends the name at the address: its own, else the customer's.
+func recipient(m *mapping.Mapper, c *canonical.Customer, i int) {
+	at := mapping.Pos{To: i, From: i}
+	n, customer := c.Addresses.Value()[i].Name.Value(), c.Name.Value()
+	if !n.GivenName.HasValue() && !n.FamilyName.HasValue() && !n.Formatted.HasValue() {
+		if v, ok := customer.GivenName.Get(); ok {
+			m.PutFrom("addresses[].firstname", "/name/givenName", canonical.Text(v), mapping.Pos{To: i, From: -1})
+		}
+		if v, ok := customer.FamilyName.Get(); ok {
+			m.PutFrom("addresses[].lastname", "/name/familyName", canonical.Text(v), mapping.Pos{To: i, From: -1})
+		}
+	} else {
+		e := m.Body.Member("addresses").Elem(i) // another person than the shop has there
+		e.Delete("firstname")
+		e.Delete("lastname")
+		m.Text("addresses[].firstname", n.GivenName, at)
+		m.Text("addresses[].lastname", n.FamilyName, at)
+	}
+	m.Text("addresses[].prefix", n.HonorificPrefix, at)
+	m.Text("addresses[].middlename", n.MiddleName, at)
+	m.Text("addresses[].suffix", n.HonorificSuffix, at)
+	if n.Formatted.HasValue() && saysNoMore(n) {
+		m.Use("/addresses/*/name/formatted", i)
+	}
+}
+
+// saysNoMore reports whether the formatted name has only words of the parts.
+func saysNoMore(n canonical.Name) bool {
+	var parts []string
+	for _, p := range []canonical.Field[string]{n.HonorificPrefix, n.GivenName, n.MiddleName, n.FamilyName, n.HonorificSuffix} {
+		parts = append(parts, strings.Fields(p.Value())...)
+	}
+	for word := range strings.FieldsSeq(n.Formatted.Value()) {
+		if !slices.Contains(parts, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// fallbacks fills what the address does not state and the shop wants: the
+// customer's telephone number, the organization's name, and at the primary
+// address the fax number, for which Magento has no other place.
+func (a *Adapter) fallbacks(m *mapping.Mapper, c *canonical.Customer, i int, e canonical.Value) {
+	phones := c.PhoneNumbers.Value()
+	from := c.Addresses.Value()[i]
+	put := func(to string, j int) {
+		if v, ok := phones[j].Value.Get(); ok && m.PutFrom(to, "/phoneNumbers/*/value", canonical.Text(v), mapping.Pos{To: i, From: j}) {
+			m.Use("/phoneNumbers/*/primary", j)
+		}
+	}
+	if j := voice(phones); a.config.TelephoneFallback && !from.PhoneNumber.IsStated() && e.Get("telephone").Str() == "" && j >= 0 {
+		put("addresses[].telephone", j)
+	}
+	if company, ok := c.Organization.Value().Name.Get(); ok && !from.Company.IsStated() && e.Get("company").Str() == "" {
+		m.PutFrom("addresses[].company", "/organization/name", canonical.Text(company), mapping.Pos{To: i, From: -1})
+	} else if ok && from.Company.Value() == company {
+		m.Use("/organization/name", -1)
+	}
+	if j := slices.IndexFunc(phones, isFax); j >= 0 && i == c.PrimaryAddress() {
+		put("addresses[].fax", j)
+		m.Use("/phoneNumbers/*/type", j)
+	}
+}
+
+func isFax(p canonical.PhoneNumber) bool { return p.Type.Value() == "fax" }
+
+// voice returns the primary telephone number, or the first one if that is a fax.
+func voice(phones []canonical.PhoneNumber) int {
+	i := canonical.Primary(phones, func(p *canonical.PhoneNumber) bool { return p.Primary.Value() })
+	if i >= 0 && isFax(phones[i]) {
+		return slices.IndexFunc(phones, func(p canonical.PhoneNumber) bool { return !isFax(p) })
+	}
+	return i
+}
+
+// match finds for each stated address the one of the shop that is the same place,
+// preferring the one with the same recipient; -1 where there is none. Where
+// others are deleted anyway, an address with the same role gives up its id, so
+// that the shop's default address never vanishes.
+func (a *Adapter) match(stated []canonical.Address, old canonical.Value, billing, shipping int) []int {
+	match := make([]int, len(stated))
+	for i := range stated {
+		match[i] = -1
+		best := -1
+		want := placeOf(&stated[i], a.lines(&stated[i]))
+		for j := range old.Len() {
+			if slices.Contains(match[:i], j) || heldPlace(old.At(j)) != want {
+				continue
+			}
+			if score := likeness(&stated[i], old.At(j)); score > best {
+				match[i], best = j, score
+			}
+		}
+	}
+	if a.config.Addresses != "replace" {
+		return match
+	}
+	for i := range stated {
+		for j := range old.Len() {
+			o := old.At(j)
+			if match[i] < 0 && !slices.Contains(match, j) && (i == billing && o.Get("default_billing").IsTrue() || i == shipping && o.Get("default_shipping").IsTrue()) {
+				match[i] = j
+			}
+		}
+	}
+	return match
+}
+
+// likeness counts what else is equal in two addresses of one place.
+func likeness(s *canonical.Address, o canonical.Value) int {
+	n, score := s.Name.Value(), 0
+	for _, pair := range [][2]string{
+		{n.GivenName.Value(), o.Get("firstname").Str()}, {n.FamilyName.Value(), o.Get("lastname").Str()},
+		{s.Company.Value(), o.Get("company").Str()}, {s.PhoneNumber.Value(), o.Get("telephone").Str()},
+	} {
+		if pair[0] != "" && strings.EqualFold(pair[0], pair[1]) {
+			score++
+		}
+	}
+	for _, role := range []string{"billing", "shipping"} {
+		if slices.Contains(s.Type.Value(), role) && o.Get("default_"+role).IsTrue() {
+			score++
+		}
+	}
+	return score
+}
+
+// placeOf is what makes two addresses the same place.
+func placeOf(s *canonical.Address, lines []string) string {
+	return foldPlace(s.Country.Value(), s.PostalCode.Value(), s.City.Value(), strings.Join(lines, " "))
+}
+
+func heldPlace(o canonical.Value) string {
+	street := o.Get("street").Str()
+	var lines []string
+	for i := range o.Get("street").Len() {
+		lines = append(lines, o.Get("street").At(i).Str())
+	}
+	if lines != nil {
+		street = strings.Join(lines, " ")
+	}
+	return foldPlace(o.Get("country_id").Str(), o.Get("postcode").Str(), o.Get("city").Str(), street)
+}
+
+func foldPlace(parts ...string) string {
+	for i := range parts {
+		parts[i] = fold(parts[i])
+	}
+	return strings.Join(parts, "|")
+}
+
+// start is the element to lay a stated address over: the shop's own fields of
+// the same place, or only the id of an address that is written anew.
+func start(s *canonical.Address, lines []string, old canonical.Value) canonical.Value {
+	if heldPlace(old) == placeOf(s, lines) {
+		return own(old)
+	}
+	e := canonical.NewObject(12)
+	e.Set("id", number(old.Get("id")))
+	return e
+}
+
+// own returns an address of the shop with the fields that may be sent. Others,
+// such as those of the shop's modules, could be refused.
+func own(old canonical.Value) canonical.Value {
+	e := canonical.NewObject(16)
+	e.Set("id", number(old.Get("id")))
+	for _, field := range []string{"prefix", "firstname", "middlename", "lastname", "suffix", "company", "street", "city", "postcode", "country_id", "telephone", "fax", "vat_id", "default_billing", "default_shipping"} {
+		v := old.Get(field)
+		if field == "street" && v.Kind() == canonical.KindString {
+			v = canonical.List(v)
+		}
+		if v.Kind() != canonical.KindAbsent && v.Kind() != canonical.KindNull {
+			e.Set(field, v.Clone())
+		}
+	}
+	region := canonical.NewObject(1)
+	id := heldRegion(old)
+	text, code := old.Get("region", "region"), old.Get("region", "region_code")
+	switch {
+	case !id.IsZero():
+		region.Set("region_id", id)
+		e.Set("region_id", id)
+	case text.Str() != "":
+		region.Set("region", text)
+	case code.Str() != "":
+		region.Set("region_code", code)
+	default:
+		return e
+	}
+	e.Set("region", region)
+	return e
+}
+
+// dropped compares the addresses in the answer to a creation with those that
+// were sent: the shop drops one in a country that it does not allow, and says
+// nothing.
+func (a *Adapter) dropped(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply, kept canonical.Value) *canonical.Error {
+	list := sentCustomer(sent).Get("addresses")
+	if kept.Kind() != canonical.KindArray || kept.Len() >= list.Len() {
+		return nil
+	}
+	var left []string
+	for i := range kept.Len() {
+		left = append(left, heldPlace(kept.At(i)))
+	}
+	const message = "the shop created the customer without this address; its country may not be allowed there"
+	e := canonical.Refusal(name, sent, got, canonical.UpstreamPartiallyApplied, "the shop created the customer, but not all of the addresses")
+	for i := range list.Len() {
+		if j := slices.Index(left, heldPlace(list.At(i))); j >= 0 {
+			left = slices.Delete(left, j, j+1)
+			continue
+		}
+		fe := a.table.Locate(u, sent, elementOf("addresses[].country_id", i))
+		fe.Code, fe.Message = canonical.FieldUnsupported, message
+		e.Fields = append(e.Fields, fe)
+	}
+	if e.Fields == nil {
+		e.Fields = []canonical.FieldError{{Pointer: "/addresses", Field: "addresses", Code: canonical.FieldUnsupported, Message: message}}
+	}
+	return e
+}
