@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -51,10 +52,14 @@ type Observer interface {
 	Result(route string, status Status, code canonical.Code, took time.Duration)
 }
 
+// maxIdle is how many goroutines wait for the next upsert.
+const maxIdle = 64
+
 // Gateway fans upserts out. It is safe for concurrent use.
 type Gateway struct {
 	opts    Options
 	routes  []*route // sorted by name
+	workers *workers
 	version atomic.Int64
 }
 
@@ -79,7 +84,7 @@ func New(routes []Route, opts Options) (*Gateway, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{opts: opts}
+	g := &Gateway{opts: opts, workers: newWorkers(maxIdle)}
 	for _, r := range routes {
 		if r.Adapter == nil || r.Transport == nil {
 			return nil, fmt.Errorf("gateway: route %q has no adapter or no transport", r.Name)
@@ -139,8 +144,12 @@ func (g *Gateway) Upsert(ctx context.Context, cmd Command) (*Envelope, error) {
 	}
 	base := canonical.NewUpsert(cmd.Customer)
 	var wg sync.WaitGroup
+	wg.Add(len(routes) - 1)
 	for i, r := range routes[1:] {
-		wg.Go(func() { g.deliver(ctx, r, base, cmd.Strict, &e.Results[i+1]) })
+		g.workers.run(func() {
+			defer wg.Done()
+			g.deliver(ctx, r, base, cmd.Strict, &e.Results[i+1])
+		})
 	}
 	g.deliver(ctx, routes[0], base, cmd.Strict, &e.Results[0])
 	wg.Wait()
@@ -202,7 +211,7 @@ func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, 
 	result.Route, result.Provider, result.required = r.Name, r.provider, r.Required
 	defer func() {
 		if p := recover(); p != nil {
-			result.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)})
+			result.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)
 		}
 		if g.opts.Observer != nil {
 			var code canonical.Code
@@ -218,7 +227,7 @@ func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, 
 		err = refuseLosses(r.provider, notices)
 	}
 	if err != nil {
-		result.fail(canonical.AsError(err))
+		result.fail(canonical.AsError(err), false)
 		return
 	}
 	result.Warnings = notices
@@ -226,7 +235,7 @@ func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, 
 	// older state must not overtake a newer one.
 	unlock, err := r.locks.lock(ctx, u.ID)
 	if err != nil {
-		result.fail(&canonical.Error{Code: canonical.RouteDeadline, Provider: r.provider, Op: request.Op, Message: "an earlier upsert of this customer took all the time", Err: err})
+		result.fail(&canonical.Error{Code: canonical.RouteDeadline, Provider: r.provider, Op: request.Op, Message: "an earlier upsert of this customer took all the time", Err: err}, false)
 		return
 	}
 	defer unlock()
@@ -249,7 +258,7 @@ func (r *route) follow(ctx context.Context, u canonical.Upsert, request *canonic
 			result.RemoteID = got.Outcome.RemoteID
 		}
 		if got.Err != nil {
-			result.fail(got.Err)
+			result.fail(got.Err, sent.Method != http.MethodGet && got.Err.Op == sent.Op)
 			return
 		}
 		if got.Outcome.Next == nil {
@@ -258,7 +267,7 @@ func (r *route) follow(ctx context.Context, u canonical.Upsert, request *canonic
 		}
 		request = got.Outcome.Next
 	}
-	result.fail(&canonical.Error{Code: canonical.UpstreamInvalidResponse, Provider: r.provider, Op: request.Op, Message: fmt.Sprintf("the provider's answers led to more than %d requests", maxSteps)})
+	result.fail(&canonical.Error{Code: canonical.UpstreamInvalidResponse, Provider: r.provider, Op: request.Op, Message: fmt.Sprintf("the provider's answers led to more than %d requests", maxSteps)}, false)
 }
 
 // refuseLosses turns what would be lost into a refusal.
@@ -340,6 +349,7 @@ func (r *route) state() RouteState {
 
 // Close ends the background work of every route. Upserts must have ended.
 func (g *Gateway) Close() {
+	g.workers.close()
 	for _, r := range g.routes {
 		r.Transport.Close()
 	}

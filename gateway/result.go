@@ -72,13 +72,15 @@ func (r *Result) succeed(action canonical.Action) {
 	}
 }
 
-func (r *Result) fail(e *canonical.Error) {
+// fail records a refusal or failure. wrote says that the request behind it could
+// have changed something at the provider.
+func (r *Result) fail(e *canonical.Error, wrote bool) {
 	r.Err = e
 	r.Status = StatusFailed
 	switch {
 	case e.Code == canonical.UpstreamPartiallyApplied: // it is there, though not all of it
 	case e.Code == canonical.UpstreamOutcomeUnknown,
-		e.Code == canonical.UpstreamInvalidResponse && e.Status >= 200 && e.Status < 300:
+		wrote && e.Code == canonical.UpstreamInvalidResponse && e.Status >= 200 && e.Status < 300:
 		r.Status = StatusUnknown
 	case e.Code.Info().Acts == canonical.ActsCaller:
 		r.Status = StatusRejected
