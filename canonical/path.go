@@ -68,6 +68,8 @@ var (
 	patterns []string // by PathID
 	ends     []PathID // by PathID: the last place below
 	books    []bool   // by PathID
+	parents  []PathID // by PathID: the place around; Root's is Root
+	starred  []bool   // by PathID: inside a list or map
 	lists    []bool   // by PathID: a list of texts
 	pathIDs  = map[string]PathID{}
 )
@@ -83,6 +85,8 @@ func addPath(pattern string, book bool) PathID {
 	ends = append(ends, id)
 	books = append(books, book)
 	lists = append(lists, false)
+	parents = append(parents, pathIDs[pattern[:max(strings.LastIndexByte(pattern, '/'), 0)]])
+	starred = append(starred, strings.Contains(pattern, "*"))
 	pathIDs[pattern] = id
 	return id
 }
@@ -208,6 +212,13 @@ func (p PathID) String() string { return patterns[p] }
 
 // Contains reports whether o is p or a place below it.
 func (p PathID) Contains(o PathID) bool { return p <= o && o <= ends[p] }
+
+// Parent returns the place around p; Root's is Root.
+func (p PathID) Parent() PathID { return parents[p] }
+
+// Indexed reports whether p is, or is in, an element of a list or map, so that
+// an index says which.
+func (p PathID) Indexed() bool { return starred[p] }
 
 // Bookkeeping reports whether the gateway itself uses the place, so that a
 // provider that cannot hold it loses nothing.

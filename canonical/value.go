@@ -127,7 +127,7 @@ func (v *Value) Set(name string, to Value) { *v.Member(name) = to }
 // there is none. The pointer is good until the next change of v.
 func (v *Value) Member(name string) *Value {
 	if v.kind != KindObject {
-		*v = Value{kind: KindObject}
+		*v = NewObject(4)
 	}
 	i := v.index(name)
 	if i < 0 {

@@ -20,7 +20,8 @@ type Mapper struct {
 
 	links   []canonical.Link
 	used    []bool // by leaf of u
-	nulls   int    // how many leaves are null
+	few     [64]bool
+	nulls   int // how many leaves are null
 	notices []canonical.Notice
 	missing []canonical.FieldError
 	unfit   []canonical.FieldError
@@ -36,9 +37,11 @@ func (t *Table) Start(u canonical.Upsert) *Mapper {
 	if u.Leaves == nil {
 		u.Leaves = u.Customer.Leaves()
 	}
-	m := &Mapper{table: t, u: u, Body: canonical.NewObject(12)}
-	m.used = make([]bool, len(u.Leaves))
-	m.links = make([]canonical.Link, 0, len(u.Leaves))
+	m := &Mapper{table: t, u: u, Body: canonical.NewObject(min(t.width, len(u.Leaves)+1))}
+	if m.used = m.few[:]; len(u.Leaves) > len(m.few) {
+		m.used = make([]bool, len(u.Leaves))
+	}
+	m.links = make([]canonical.Link, 0, min(len(u.Leaves), len(t.fields))+1)
 	for _, l := range u.Leaves {
 		if l.Null {
 			m.nulls++
@@ -344,7 +347,7 @@ func (m *Mapper) Finish() ([]canonical.Notice, error) {
 	if len(m.missing)+len(m.unfit) > 0 {
 		return nil, m.failure()
 	}
-	return append(m.notices, m.losses()...), nil
+	return m.losses(), nil
 }
 
 func (m *Mapper) checkRequired(f *Field) {
@@ -429,25 +432,27 @@ func Unfit(provider string, reasons ...canonical.FieldError) *canonical.Error {
 	return e
 }
 
-// losses are the stated leaves that reached no row.
+// losses appends the stated leaves that reached no row to the notices.
 func (m *Mapper) losses() []canonical.Notice {
-	var notices []canonical.Notice
+	notices := m.notices
 	for i, l := range m.u.Leaves {
-		switch {
-		case m.used[i] || l.Path.Bookkeeping():
-		case l.Null:
-			if m.table.holds(l.Path) {
-				notices = append(notices, canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, l.Index),
-					Message: m.table.provider + " cannot clear this; it keeps what it has"})
-			}
-		default:
-			message := " has no field for this; it was not sent"
-			if m.table.holds(l.Path) {
-				message = " takes fewer of these; this one was not sent"
-			}
-			pointer := m.widest(i)
-			notices = append(notices, canonical.Notice{Code: canonical.NoticeDropped, Pointer: pointer, Message: m.table.provider + message})
+		if m.used[i] || l.Path.Bookkeeping() || l.Null && !m.table.holds(l.Path) {
+			continue
 		}
+		if notices == nil {
+			notices = make([]canonical.Notice, 0, 8)
+		}
+		n := canonical.Notice{Code: canonical.NoticeDropped, Message: m.table.homeless}
+		switch {
+		case l.Null:
+			n = canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, l.Index), Message: m.table.kept}
+		case m.table.holds(l.Path):
+			n.Message = m.table.surplus
+			fallthrough
+		default:
+			n.Pointer = m.widest(i)
+		}
+		notices = append(notices, n)
 	}
 	return notices
 }
@@ -456,27 +461,23 @@ func (m *Mapper) losses() []canonical.Notice {
 // a whole, and counts everything in it as reported.
 func (m *Mapper) widest(i int) string {
 	leaf := m.u.Leaves[i]
-	pattern := leaf.Path.String()
-	for end := 1; end <= len(pattern); end++ {
-		if end < len(pattern) && pattern[end] != '/' {
-			continue
+	p, index := leaf.Path, leaf.Index
+	for around := p.Parent(); around != canonical.Root; around = around.Parent() {
+		at := leaf.Index
+		if !around.Indexed() {
+			at = -1
 		}
-		p, index := canonical.Path(pattern[:end]), -1
-		if strings.Contains(pattern[:end], "*") {
-			index = leaf.Index
+		if !m.lostWhole(around, at) {
+			break
 		}
-		if !m.lostWhole(p, index) {
-			continue
-		}
-		for j, l := range m.u.Leaves {
-			if p.Contains(l.Path) && (index < 0 || l.Index == index) && !l.Null {
-				m.used[j] = true
-			}
-		}
-		return m.u.Customer.Pointer(p, index)
+		p, index = around, at
 	}
-	m.used[i] = true
-	return m.u.Customer.Pointer(leaf.Path, leaf.Index)
+	for j, l := range m.u.Leaves {
+		if p.Contains(l.Path) && (index < 0 || l.Index == index) && !l.Null {
+			m.used[j] = true
+		}
+	}
+	return m.u.Customer.Pointer(p, index)
 }
 
 func (m *Mapper) lostWhole(p canonical.PathID, index int) bool {

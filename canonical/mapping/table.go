@@ -81,6 +81,11 @@ type Table struct {
 	byTo      map[string]*Field
 	byAlias   map[string]*Field
 	required  []*Field
+	held      [256]bool // by PathID: some row is fed by it or a place below it
+	width     int       // how many members the body can have
+	homeless  string    // what to say of a value without a row
+	surplus   string    // of one value too many
+	kept      string    // of what cannot be cleared
 	spellings []string
 }
 
@@ -117,7 +122,34 @@ func NewTable(provider string, fields ...Field) *Table {
 		}
 	}
 	t.spellings = t.spell()
+	t.homeless = provider + " has no field for this; it was not sent"
+	t.surplus = provider + " takes fewer of these; this one was not sent"
+	t.kept = provider + " cannot clear this; it keeps what it has"
+	t.index()
 	return t
+}
+
+// index marks what the rows hold.
+func (t *Table) index() {
+	members := map[string]bool{}
+	for i := range t.fields {
+		f := &t.fields[i]
+		members[f.steps[0].name] = true
+		for _, p := range f.also {
+			t.hold(p)
+		}
+		if f.From != "" {
+			t.hold(f.from)
+		}
+	}
+	t.width = len(members)
+}
+
+func (t *Table) hold(p canonical.PathID) {
+	for ; p != canonical.Root; p = p.Parent() {
+		t.held[p] = true
+	}
+	t.held[canonical.Root] = true
 }
 
 // With returns a copy of the table in which change has been applied to the row
@@ -164,15 +196,7 @@ func (t *Table) row(to string) *Field {
 }
 
 // holds reports whether any row is fed by p or a place below it.
-func (t *Table) holds(p canonical.PathID) bool {
-	for i := range t.fields {
-		f := &t.fields[i]
-		if f.From != "" && p.Contains(f.from) || slices.ContainsFunc(f.also, p.Contains) {
-			return true
-		}
-	}
-	return false
-}
+func (t *Table) holds(p canonical.PathID) bool { return t.held[p] }
 
 // maxField bounds the provider's spelling of a field that is looked up.
 const maxField = 500
