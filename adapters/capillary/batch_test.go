@@ -1,0 +1,250 @@
+package capillary
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"customer-gateway/canonical"
+)
+
+// batch is three customers, of which the second is refused before sending.
+func batch(t *testing.T, a *Adapter) ([]canonical.Upsert, *canonical.Request) {
+	t.Helper()
+	us := []canonical.Upsert{
+		upsert(t, "c1", `{"emails":[{"value":"one@example.com"}]}`),
+		upsert(t, "c2", `{"emails":[{"value":"tw'o@example.com"}]}`),
+		upsert(t, "c3", `{"emails":[{"value":"other@example.com"},{"value":"three@example.com","primary":true}],"gender":"unspecified"}`),
+	}
+	req, rows := a.TranslateBatch(us)
+	if len(rows) != 3 || rows[0].Err != nil || rows[2].Err != nil {
+		t.Fatalf("rows = %+v, want only the second refused", rows)
+	}
+	if e := canonical.AsError(rows[1].Err); e == nil || e.Code != canonical.MappingUnrepresentable {
+		t.Fatalf("rows[1].Err = %v, want %s", rows[1].Err, canonical.MappingUnrepresentable)
+	}
+	if n := rows[2].Outcome.Notices; len(n) != 1 || n[0].Pointer != "/gender" {
+		t.Errorf("rows[2] has the notices %v, want one about /gender", n)
+	}
+	body, err := canonical.Parse(req.Body)
+	if err != nil || body.Len() != 2 {
+		t.Fatalf("body = %s, want two customers", req.Body)
+	}
+	return us, req
+}
+
+func TestInterpretBatch(t *testing.T) {
+	t.Parallel()
+	const good = `{"entityId":%d,"result":{"profiles":[{"identifiers":[{"type":"externalId","value":%q}]}]},"errors":[],"warnings":[]}`
+	first, third := fmt.Sprintf(good, 101, "c1"), fmt.Sprintf(good, 103, "c3")
+	type row struct {
+		id      string
+		code    canonical.Code
+		pointer string
+	}
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		want   [2]row // of the first and the third
+	}{
+		{"both", 200, `{"response":[` + first + `,` + third + `]}`, [2]row{{id: "101"}, {id: "103"}}},
+		{"one fails with 201", 201, `{"response":[` + first + `,{"errors":[{"code":1002,"message":"Unable to register. Invalid email id."}]}]}`,
+			[2]row{{id: "101"}, {code: canonical.UpstreamInvalid, pointer: "/emails/1/value"}}},
+		{"one is busy", 200, `{"response":[{"errors":[{"code":"521"}]},` + third + `],"failureCount":1}`, [2]row{{code: canonical.UpstreamBusy}, {id: "103"}}},
+		{"one in part", 200, `{"response":[` + first + `,{"entityId":103,"errors":[{"code":3017,"message":"status label invalid"}]}]}`,
+			[2]row{{id: "101"}, {id: "103", code: canonical.UpstreamPartiallyApplied, pointer: "/loyalty/status"}}},
+		{"reversed", 200, `{"response":[` + third + `,` + first + `]}`, [2]row{{code: canonical.UpstreamOutcomeUnknown}, {code: canonical.UpstreamOutcomeUnknown}}},
+		{"reversed, one without identifiers", 200, `{"response":[{"errors":[{"code":8014}]},` + first + `]}`, [2]row{{code: canonical.UpstreamOutcomeUnknown}, {code: canonical.UpstreamOutcomeUnknown}}},
+		{"one missing", 200, `{"response":[` + first + `]}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
+		{"a single row as an object", 200, `{"response":` + first + `}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
+		{"all refused", 400, `{"errors":[{"code":1060,"message":"Batch limit size exceeded."}]}`, [2]row{{code: canonical.UpstreamMisconfigured}, {code: canonical.UpstreamMisconfigured}}},
+		{"throttled", 429, `{"response":[` + first + `,` + third + `]}`, [2]row{{code: canonical.UpstreamRateLimited}, {code: canonical.UpstreamRateLimited}}},
+		{"rows of no kind", 200, `{"response":[null,7]}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a := New(webEngage())
+			us, req := batch(t, a)
+			rows := a.InterpretBatch(us, req, reply(tt.status, tt.body))
+			if len(rows) != 3 {
+				t.Fatalf("%d rows, want 3", len(rows))
+			}
+			if e := canonical.AsError(rows[1].Err); e == nil || e.Code != canonical.MappingUnrepresentable {
+				t.Errorf("the refused row has %v, want to keep its error", rows[1].Err)
+			}
+			for i, want := range tt.want {
+				got := row{id: rows[2*i].Outcome.RemoteID}
+				if e := canonical.AsError(rows[2*i].Err); e != nil {
+					got.code = e.Code
+					if len(e.Fields) > 0 {
+						got.pointer = e.Fields[0].Pointer
+					}
+				}
+				if got != want {
+					t.Errorf("row %d = %+v, want %+v", 2*i, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestBatchWithoutRows(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	us := []canonical.Upsert{upsert(t, "c1", `{"emails":[{"value":"a'b@example.com"}]}`)}
+	if req, rows := a.TranslateBatch(us); req != nil || rows[0].Err == nil {
+		t.Errorf("TranslateBatch = %v, %v; want no request and an error", req, rows)
+	}
+	if got := a.BatchLimit(); got != 10 {
+		t.Errorf("BatchLimit = %d, want 10", got)
+	}
+}
+
+// TestCodes holds the classes of the published codes, as errors without an id
+// and beside one.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	u := upsert(t, "c1", `{"emails":[{"value":"a@example.com"}],"phoneNumbers":[{"value":"+4917012345"}]}`)
+	req, _, err := a.Translate(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, list := range map[canonical.Code]string{
+		canonical.UpstreamBusy:             "521 461",
+		canonical.UpstreamInvalid:          "3017 8002 8010 8013 8014 8017 8018 8084 8086 8091 8092 8093 1001 1002 1003 1006 1007 1019 1039 1043 1059 618 8026 8087 8090 8126",
+		canonical.UpstreamMisconfigured:    "3217 8001 8003 8011 8045 8054 8127 1060 1061 91021",
+		canonical.UpstreamIdentityConflict: "8006 8007 8008 8066 8067 1014 1016 1032 1033 1047",
+		canonical.UpstreamNotFound:         "8009 8015 8065 1011 1012",
+		canonical.UpstreamUnavailable:      "10001 10002 1023 1024 4001",
+		canonical.UpstreamUnclassified:     "7777",
+	} {
+		for code := range strings.FieldsSeq(list) {
+			for _, body := range []string{
+				`{"response":[{"errors":[{"status":false,"code":` + code + `,"message":"no"}]}]}`,
+				`{"response":[{"entityId":null,"result":null,"errors":{"code":"` + code + `"},"warnings":null}]}`,
+				`{"errors":[{"status":false,"code":` + code + `,"message":"no"}],"warnings":[]}`,
+			} {
+				_, err := a.Interpret(u, req, reply(200, body))
+				if e := canonical.AsError(err); e == nil || e.Code != want || e.UpstreamCode != code {
+					t.Errorf("%s: %+v, want %s", body, e, want)
+				}
+			}
+			out, err := a.Interpret(u, req, reply(200, `{"response":[{"entityId":7,"errors":[{"code":`+code+`,"message":"no"}]}]}`))
+			partial := canonical.UpstreamPartiallyApplied
+			if want == canonical.UpstreamBusy {
+				partial = want
+			}
+			if e := canonical.AsError(err); e == nil || e.Code != partial || out.RemoteID != "7" {
+				t.Errorf("%s with an id: %+v, id %q; want %s", code, e, out.RemoteID, partial)
+			}
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	u := upsert(t, "c1", `{}`)
+	req, _, err := a.Translate(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for list, want := range map[string]canonical.Code{
+		"8050 8051 8059 8060 8061 8062 8063 8068 8071 8072 8073 8077 8107 1053 1302 91001 91002 91003 91004 19223 8088 12345": "",
+		"8052 8053 8055 8056 8057 8058 8064 8066 8069 8070 8074 8075 91005 91006 91007 91015":                                 canonical.UpstreamPartiallyApplied,
+		"521": canonical.UpstreamBusy,
+	} {
+		for code := range strings.FieldsSeq(list) {
+			out, err := a.Interpret(u, req, reply(200, `{"response":[{"entityId":7,"errors":[],"warnings":[{"status":"false","code":"`+code+`","message":"hm"}]}]}`))
+			got := canonical.Code("")
+			if e := canonical.AsError(err); e != nil {
+				got = e.Code
+			}
+			if got != want || out.RemoteID != "7" || (want == "") != (len(out.Notices) == 1) {
+				t.Errorf("warning %s: %q, %+v; want %q", code, got, out, want)
+			}
+		}
+	}
+}
+
+// TestMoreThanOneIssue holds what decides, and that all of them are told.
+func TestMoreThanOneIssue(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	u := upsert(t, "c1", `{"emails":[{"value":"a@example.com"}],"phoneNumbers":[{"value":"+4917012345"}]}`)
+	req, _, err := a.Translate(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Interpret(u, req, reply(200, `{"response":[{"errors":[{"code":7777,"message":"first"},{"code":1002,"message":"bad address"},{"code":1001,"message":"bad number"}]}]}`))
+	e := canonical.AsError(err)
+	if e == nil || e.Code != canonical.UpstreamInvalid || e.UpstreamCode != "1002" || e.Message != "first; bad address; bad number" || len(e.Fields) != 2 {
+		t.Fatalf("error = %+v, want the known code, all messages and two fields", e)
+	}
+	if e.Fields[0].Pointer != "/emails/0/value" || e.Fields[1].Pointer != "/phoneNumbers/0/value" {
+		t.Errorf("fields = %+v", e.Fields)
+	}
+	_, err = a.Interpret(u, req, reply(200, `{"response":[{"errors":[{"code":1002,"message":"bad address"},{"code":521,"message":"wait"}]}]}`))
+	if e := canonical.AsError(err); e == nil || e.Code != canonical.UpstreamBusy || e.UpstreamCode != "521" {
+		t.Errorf("error = %+v, want %s", e, canonical.UpstreamBusy)
+	}
+}
+
+// TestUnseenShapes holds answers in no sheet.
+func TestUnseenShapes(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	u := upsert(t, "c1", `{"name":{"givenName":"Kim"}}`)
+	req, _, err := a.Translate(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		want   canonical.Code
+		id     string
+	}{
+		{"bare list of rows", 200, `[{"entityId":7,"errors":[]}]`, "", "7"},
+		{"bare row", 200, `{"entityId":"7","errors":null,"warnings":null}`, "", "7"},
+		{"answer of add", 200, `{"createdId":556844761,"warnings":[],"sideEffects":[]}`, "", "556844761"},
+		{"id in the result only", 200, `{"response":[{"result":{"id":7}}]}`, "", "7"},
+		{"wrapped in data", 200, `{"data":{"response":[{"entityId":7}]}}`, "", "7"},
+		{"id 0", 200, `{"response":[{"entityId":0,"errors":[]}]}`, canonical.UpstreamInvalidResponse, ""},
+		{"id -1", 200, `{"response":[{"entityId":-1,"errors":[{"code":8014,"message":"Invalid Primary Id"}]}]}`, canonical.UpstreamInvalid, ""},
+		{"errors beside good rows", 200, `{"response":[{"entityId":7}],"errors":[{"code":8086,"message":"label"}]}`, canonical.UpstreamPartiallyApplied, "7"},
+		{"errors as text", 400, `{"errors":["firstName is too long"]}`, canonical.UpstreamInvalid, ""},
+		{"errors in another language", 400, `{"errors":[{"code":8086,"message":"etiqueta no válida"}]}`, canonical.UpstreamInvalid, ""},
+		{"list of errors", 400, `[{"code":8006,"message":"Customer already exists for same source"}]`, canonical.UpstreamIdentityConflict, ""},
+		{"unknown code, duplicate", 200, `{"response":[{"errors":[{"code":9999,"message":"Mobile already exists"}]}]}`, canonical.UpstreamIdentityConflict, ""},
+		{"Spring", 404, `{"timestamp":1,"status":404,"error":"Not Found","path":"/v2/x"}`, canonical.UpstreamMisconfigured, ""},
+		{"gateway", 401, `{"message":"Unauthorized"}`, canonical.UpstreamUnauthenticated, ""},
+		{"gateway, 403", 403, `{"message":"Forbidden"}`, canonical.UpstreamForbidden, ""},
+		{"flat old status", 200, `{"status":{"success":"true","code":498,"message":"Token expired"}}`, canonical.UpstreamUnauthenticated, ""},
+		{"498", 498, ``, canonical.UpstreamUnauthenticated, ""},
+		{"521 that is the body's", 521, `{"errors":[{"code":521,"message":"Multiple actions"}]}`, canonical.UpstreamBusy, ""},
+		{"500 with a known code", 500, `{"errors":[{"code":8014,"message":"Invalid Primary Id"}]}`, canonical.UpstreamInvalid, ""},
+		{"500 with an unknown code", 500, `{"errors":[{"code":9999,"message":"already broken"}]}`, canonical.UpstreamUnavailable, ""},
+		{"XML of a proxy", 503, `<?xml version="1.0"?><error>down</error>`, canonical.UpstreamUnavailable, ""},
+		{"page with a code", 502, `<html><code>401</code></html>`, canonical.UpstreamUnavailable, ""},
+		{"XML with a namespace", 403, `<ns:response><ns:code>4000</ns:code></ns:response>`, canonical.UpstreamForbidden, ""},
+		{"greeting", 200, `{"message":"ok"}`, canonical.UpstreamInvalidResponse, ""},
+		{"no content", 204, ``, canonical.UpstreamInvalidResponse, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := a.Interpret(u, req, reply(tt.status, tt.body))
+			got := canonical.Code("")
+			if e := canonical.AsError(err); e != nil {
+				got = e.Code
+			}
+			if got != tt.want || out.RemoteID != tt.id {
+				t.Errorf("Interpret = %q, id %q (%v); want %q, id %q", got, out.RemoteID, err, tt.want, tt.id)
+			}
+		})
+	}
+}
