@@ -1,0 +1,368 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// call runs one command line to its end.
+func call(ctx context.Context, environ []string, args ...string) (code int, out, errs string) {
+	var stdout, stderr buffer
+	p := program{out: &stdout, err: &stderr, environ: environ}
+	code = p.run(ctx, args)
+	return code, stdout.String(), stderr.String()
+}
+
+// The main job, as the README starts it.
+func TestDemo(t *testing.T) {
+	code, out, errs := call(t.Context(), nil, "demo", "--once", "--addr", "127.0.0.1:0")
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit code %d, standard error:\n%s", code, errs)
+	}
+	for _, want := range []string{
+		`PUT /v1/customers/lucy-1001 \(a person\): 201 complete`,
+		`PUT /v1/customers/acme-2002 \(an organization\): 201 complete`,
+		`PUT /v1/customers/kim-3003 .*: 207 partial`,
+		`(?s)What each provider now holds.*april-demo +cust_\S+ +lucy\.diamond@example\.com.*capillary-demo +\d+ +lucy-1001.*complyt-demo +\S+ +lucy-1001.*magento-demo +1 +lucy\.diamond@example\.com.*rebilly-demo +lucy-1001`,
+		`lucy-1001 +/birthDate +april, capillary, complyt`,
+		`(?s)What rebilly-demo refused of kim-3003.*"code": "upstream\.invalid".*"pointer": "/attributes/favouriteColour"`,
+		`curl -i -X PUT http://127\.0\.0\.1:\d+/v1/customers/me-1`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("the output lacks %s:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "\x1b[") {
+		t.Error("there is colour outside a terminal")
+	}
+}
+
+// gatewayProcess is a gateway that serve runs, with emulators behind it.
+type gatewayProcess struct {
+	url       string
+	sandboxes sandboxes
+	stop      func() int // ends it as SIGTERM does and returns the exit code
+	log       *buffer
+}
+
+// serveSandboxes runs serve with a configuration that reaches new emulators.
+func serveSandboxes(t *testing.T, extra string) *gatewayProcess {
+	t.Helper()
+	boxes, err := startSandboxes("127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(boxes.close)
+	var cfg strings.Builder
+	if err := writeRoutes(&cfg, boxes); err != nil {
+		t.Fatal(err)
+	}
+	g := serve(t, strings.TrimSuffix(strings.TrimSpace(cfg.String()), "}")+", "+extra+"}")
+	g.sandboxes = boxes
+	return g
+}
+
+// serve runs serve with a configuration and waits until it is ready.
+func serve(t *testing.T, cfg string) *gatewayProcess {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The port is free when serve takes it, unless something else is quicker.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &gatewayProcess{url: "http://" + addr, log: &buffer{}}
+	p := program{out: io.Discard, err: g.log}
+	ended := make(chan int, 1)
+	go func() { ended <- p.run(ctx, []string{"serve", "-c", file, "--set", "server.addr=" + addr}) }()
+	var once sync.Once
+	code := 0
+	g.stop = func() int {
+		once.Do(func() {
+			cancel()
+			code = <-ended
+			http.DefaultClient.CloseIdleConnections()
+		})
+		return code
+	}
+	t.Cleanup(func() { g.stop() })
+	for try := 0; ; try++ {
+		if code, _, errs := call(t.Context(), nil, "health", "--url", g.url); code == exitOK {
+			return g
+		} else if try == 200 {
+			t.Fatalf("the gateway does not come up: %s\n%s", errs, g.log)
+		}
+		select {
+		case code := <-ended:
+			t.Fatalf("serve has ended with %d:\n%s", code, g.log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+func (g *gatewayProcess) put(t *testing.T, id, query, body string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, g.url+"/v1/customers/"+id+query, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := reply{status: resp.StatusCode, header: resp.Header}
+	if err := json.NewDecoder(resp.Body).Decode(&r.body); err != nil {
+		t.Fatalf("status %d: %v", resp.StatusCode, err)
+	}
+	return r
+}
+
+// results maps each route to "status code".
+func (r reply) results() map[string]string {
+	all := map[string]string{}
+	list, _ := r.body["results"].([]any)
+	for _, e := range list {
+		m, _ := e.(map[string]any)
+		text := fmt.Sprint(m["status"])
+		if problem, ok := m["error"].(map[string]any); ok {
+			text += " " + fmt.Sprint(problem["code"])
+		}
+		all[fmt.Sprint(m["route"])] = text
+	}
+	return all
+}
+
+const person = `{"name":{"givenName":"Lucy","familyName":"Canarysurname"},"emails":[{"value":"lucy.canary@example.com"}],
+	"phoneNumbers":[{"value":"+16465550142","type":"mobile"}],
+	"addresses":[{"type":"billing","lines":["1 Canarystreet"],"city":"Mineola","region":"NY","postalCode":"11501","country":"US"}],
+	"createdAt":"2026-01-05T10:00:00Z","updatedAt":"2026-02-03T09:07:54Z"}`
+
+// One upsert through real sockets to five emulators, again with a change, then
+// with providers failing in different ways.
+func TestServe(t *testing.T) {
+	g := serveSandboxes(t, `"server": {"deadline": "3s"}, "log": {"level": "debug"}`)
+
+	r := g.put(t, "c-1", "", person)
+	if r.status != http.StatusCreated || r.body["outcome"] != "complete" {
+		t.Fatalf("first upsert: %d %v", r.status, r.body)
+	}
+	if got := r.header.Get("Gateway-Outcome"); got != "complete" {
+		t.Errorf("Gateway-Outcome = %q", got)
+	}
+	r = g.put(t, "c-1", "", strings.Replace(person, "Lucy", "Lucinda", 1))
+	if r.status != http.StatusOK || r.body["outcome"] != "complete" {
+		t.Fatalf("second upsert: %d %v", r.status, r.body)
+	}
+	for _, box := range g.sandboxes {
+		records := box.server.Provider().Records()
+		if len(records) != 1 || !bytes.Contains(records[0].Document, []byte("Lucinda")) {
+			t.Errorf("%s holds %s, want one record with the new name", box.route, records)
+		}
+	}
+
+	fault := func(i int, body string) {
+		t.Helper()
+		resp, err := http.Post(g.sandboxes[i].url+"/_emulator/faults", "application/json", strings.NewReader(body))
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("fault: %v %v", resp, err)
+		}
+		_ = resp.Body.Close()
+	}
+	fault(0, `{"kind":"html","status":502}`)
+	fault(1, `{"kind":"reset"}`)
+	fault(2, `{"kind":"hang"}`)
+	fault(3, `{"kind":"status","status":429,"header":{"Retry-After":"60"}}`)
+	r = g.put(t, "c-1", "", person)
+	want := map[string]string{
+		"april-demo":     "failed upstream.unavailable",
+		"capillary-demo": "unknown upstream.outcome_unknown",
+		"complyt-demo":   "failed upstream.unavailable", // it hung on the read: nothing can have changed
+		"magento-demo":   "failed upstream.rate_limited",
+		"rebilly-demo":   "succeeded",
+	}
+	got := r.results()
+	for route, what := range want {
+		if got[route] != what {
+			t.Errorf("%s: %s, want %s", route, got[route], what)
+		}
+	}
+	if r.status != http.StatusMultiStatus || r.body["outcome"] != "partial" {
+		t.Errorf("status %d, outcome %v, want 207 partial", r.status, r.body["outcome"])
+	}
+	for _, box := range g.sandboxes {
+		box.server.ClearFaults()
+	}
+	r = g.put(t, "c-1", "?routes=magento-demo", person)
+	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" {
+		t.Errorf("held route alone: %d %v, want 503 with Retry-After", r.status, r.header)
+	}
+
+	metrics := get(t, g.url+"/metrics")
+	for _, series := range []string{
+		`customer_gateway_results_total{[^}]*route="rebilly-demo",status="succeeded"} 3`,
+		`customer_gateway_breaker_state{`,
+		`customer_gateway_attempts_total{code="upstream.outcome_unknown"`,
+	} {
+		if !regexp.MustCompile(series).MatchString(metrics) {
+			t.Errorf("/metrics lacks %s", series)
+		}
+	}
+	if code := g.stop(); code != exitOK {
+		t.Errorf("exit code %d, want %d", code, exitOK)
+	}
+	for what, text := range map[string]string{"log": g.log.String(), "metrics": metrics} {
+		for _, canary := range []string{"anarysurname", "lucy.canary", "Canarystreet", "16465550142", "c-1", "emulator-key", "sandbox_api_emulator"} {
+			if strings.Contains(text, canary) {
+				t.Errorf("the %s has %q:\n%s", what, canary, text)
+			}
+		}
+	}
+	if !strings.Contains(g.log.String(), "4bf92f3577b34da6a3ce929d0e0e4736") {
+		t.Errorf("the log lacks the trace id:\n%s", g.log)
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// A request in flight when the gateway is told to end is answered.
+func TestShutdownFinishesWhatWasSent(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		_, _ = io.WriteString(w, `{"customerId":"cust_1","merchantId":"mcht_1"}`)
+	}))
+	defer upstream.Close()
+	g := serve(t, `{"server": {"deadline": "5s"}, "routes": {"a": {"provider": "april", "base_url": "`+upstream.URL+`", "credentials": {"api_key": "sandbox_sk_x"}}}}`)
+	answered := make(chan reply, 1)
+	go func() { answered <- g.put(t, "c-1", "", person) }()
+	<-arrived
+	code := make(chan int, 1)
+	go func() { code <- g.stop() }()
+	for try := 0; ; try++ { // until no new request is taken
+		if health, _, _ := call(t.Context(), nil, "health", "--url", g.url); health == exitFailure {
+			break
+		} else if try == 10_000 {
+			t.Fatal("the gateway does not begin to shut down")
+		}
+	}
+	close(release)
+	if code := <-code; code != exitOK {
+		t.Errorf("exit code %d, want %d:\n%s", code, exitOK, g.log)
+	}
+	if r := <-answered; r.status != http.StatusOK || r.results()["a"] != "succeeded" {
+		t.Errorf("the request in flight was answered with %d %v", r.status, r.body)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "good.yaml")
+	if err := os.WriteFile(good, []byte("routes: {a: {provider: april, base_url: http://127.0.0.1:1, credentials: {api_key: \"${env:APRIL}\"}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("serverr: {}\nroutes: {a: {provider: aprill, base_url: ftp://x}, b: {provider: april, base_url: https://api.au.meetapril.io, credentials: {api_key: sandbox_sk_canary}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	april := []string{"APRIL=sandbox_sk_x"}
+	for _, tt := range []struct {
+		args    []string
+		environ []string
+		code    int
+		want    []string // in both outputs together
+	}{
+		{[]string{}, nil, exitOK, []string{"Available Commands", "demo", "serve", "check", "sandbox", "version"}},
+		{[]string{"version"}, nil, exitOK, []string{"customer-gateway "}},
+		{[]string{"nonsense"}, nil, exitUsage, []string{`unknown command "nonsense"`}},
+		{[]string{"demo", "--nonsense"}, nil, exitUsage, []string{"--nonsense", "customer-gateway demo --help"}},
+		{[]string{"check", "extra"}, nil, exitUsage, []string{"takes no arguments"}},
+		{[]string{"check", "-c", good}, april, exitOK, []string{"april", "5/s", good + ": good", "warning: auth"}},
+		{[]string{"check", "-c", good}, nil, exitUsage, []string{"routes.a.credentials.api_key", "APRIL", "1 fault"}},
+		{[]string{"check", "-c", bad}, nil, exitUsage, []string{`serverr`, `server`, "routes.a.base_url", "2 faults"}},
+		{[]string{"check", "-c", good, "--set", "nonsense"}, april, exitUsage, []string{"KEY=VALUE"}},
+		{[]string{"check", "-c", "missing.yaml"}, nil, exitUsage, []string{"missing.yaml does not exist"}},
+		{[]string{"check", "--example"}, nil, exitOK, []string{"rebilly-eu:", "server:"}},
+		{[]string{"serve", "-c", bad}, nil, exitUsage, []string{"nothing was started"}},
+		{[]string{"health", "--url", "http://127.0.0.1:1"}, nil, exitFailure, []string{"not reachable"}},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			code, out, errs := call(t.Context(), tt.environ, tt.args...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out+errs, want) {
+					t.Errorf("the output lacks %q:\n%s%s", want, out, errs)
+				}
+			}
+			if strings.Contains(out+errs, "canary") {
+				t.Errorf("the output has a credential:\n%s%s", out, errs)
+			}
+		})
+	}
+}
