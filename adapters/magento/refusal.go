@@ -29,8 +29,13 @@ type fault struct {
 	parameters canonical.Value
 }
 
-// maxFaults bounds what is read of one answer.
-const maxFaults = 50
+// What is read of one answer at most, so that no answer grows when it is filled
+// in: faults, and bytes of a message and of a parameter.
+const (
+	maxFaults    = 50
+	maxTemplate  = 4 << 10
+	maxParameter = 1 << 10
+)
 
 // readRefusal reads an answer.
 func readRefusal(got *canonical.Reply) refusal {
@@ -93,6 +98,7 @@ func (r *refusal) add(v canonical.Value, depth int) {
 		return
 	}
 	parameters := joined(v.Get("parameters"))
+	template = template[:min(len(template), maxTemplate)]
 	for line := range strings.SplitSeq(interpolate(template, parameters), "\n") {
 		if line = strings.TrimSpace(line); line != "" && len(r.faults) < maxFaults {
 			r.faults = append(r.faults, fault{line, parameters})
@@ -145,14 +151,15 @@ func interpolate(template string, parameters canonical.Value) string {
 
 // parameterText writes a parameter; null is nothing.
 func parameterText(v canonical.Value) string {
-	if v.Kind() != canonical.KindArray {
-		return v.Str()
+	text := v.Str()
+	if v.Kind() == canonical.KindArray {
+		parts := make([]string, min(v.Len(), maxFaults))
+		for i := range parts {
+			parts[i] = v.At(i).Str()
+		}
+		text = strings.Join(parts, ", ")
 	}
-	parts := make([]string, v.Len())
-	for i := range parts {
-		parts[i] = parameterText(v.At(i))
-	}
-	return strings.Join(parts, ", ")
+	return text[:min(len(text), maxParameter)]
 }
 
 // parseXML reads Magento's XML, which it sends to clients that ask for it, as the
