@@ -49,7 +49,7 @@ var classes = []class{
 	{canonical.UpstreamInvalid, "cardnumber", "8087"},
 	{canonical.UpstreamInvalid, "statusLabel", "8086"},
 	{canonical.UpstreamInvalid, "createDate", "1034 8017"},
-	{canonical.UpstreamInvalid, "subscriptions", "1101 1102 1106 1109 1110 91022"},
+	{canonical.UpstreamInvalid, "subscriptions", "1101 1102 1103 1104 1105 1106 1109 1110 91022"},
 	// What these are about stands in their messages, or they refuse the customer
 	// as a whole.
 	{canonical.UpstreamInvalid, "", "400 618 8010 8026 8055 8056 8057 8058 8074 8075 8084 8090 8091 8106 8126 91005 91006 91015"},
