@@ -15,7 +15,8 @@ import (
 )
 
 // CheckID reports why s cannot be a customer's id, or nil: an id has 1 to 128
-// characters and no control characters.
+// characters, no control characters, and is not "." or "..", which clients and
+// proxies take out of a path.
 func CheckID(s string) error {
 	switch length := utf8.RuneCountInString(s); {
 	case length == 0:
@@ -26,6 +27,8 @@ func CheckID(s string) error {
 		return errors.New("must be UTF-8")
 	case hasControl(s, false):
 		return errors.New("must not have control characters")
+	case s == "." || s == "..":
+		return errors.New("must not be . or .., which paths cannot hold")
 	}
 	return nil
 }

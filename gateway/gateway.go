@@ -172,7 +172,7 @@ func (g *Gateway) pick(names []string) ([]*route, error) {
 		r := g.find(name)
 		switch {
 		case r == nil:
-			unknown = append(unknown, canonical.FieldError{Field: "routes", Code: canonical.FieldInvalid, Message: fmt.Sprintf("there is no route %q; GET /v1/routes lists them", name)})
+			unknown = append(unknown, canonical.FieldError{Field: "routes", Code: canonical.FieldInvalid, Message: fmt.Sprintf("there is no route %.63q; GET /v1/routes lists them", name)})
 		case !slices.Contains(picked, r):
 			picked = append(picked, r)
 		}
@@ -208,7 +208,7 @@ func (g *Gateway) nextVersion() int64 {
 // deliver takes the upsert to one route and fills in its result.
 func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, strict bool, result *Result) {
 	started := time.Now()
-	result.Route, result.Provider, result.required = r.Name, r.provider, r.Required
+	result.Route, result.Provider, result.Required = r.Name, r.provider, r.Required
 	defer func() {
 		if p := recover(); p != nil {
 			result.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)

@@ -58,12 +58,11 @@ type Result struct {
 	Attempts int              // requests sent
 	// NextAttemptAt is when the gateway goes on by itself, for a pending route.
 	NextAttemptAt time.Time
-
-	required bool
+	Required      bool // as the route is configured
 }
 
 // Unmet reports whether a required route failed.
-func (r *Result) Unmet() bool { return r.required && r.Status.Failed() }
+func (r *Result) Unmet() bool { return r.Required && r.Status.Failed() }
 
 func (r *Result) succeed(action canonical.Action) {
 	r.Status, r.Action = StatusSucceeded, action

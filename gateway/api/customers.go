@@ -76,13 +76,9 @@ func (a *api) command(c *gin.Context, key *Key) (cmd gateway.Command, err error)
 	return cmd, err
 }
 
-// checkID refuses what cannot be an id. "." and ".." could be one, were it not
-// that clients and proxies take them out of a path.
+// checkID refuses what cannot be an id.
 func checkID(id string) error {
 	err := canonical.CheckID(id)
-	if err == nil && (id == "." || id == "..") {
-		err = errors.New("must not be . or .., which paths cannot hold")
-	}
 	if err == nil {
 		return nil
 	}
