@@ -471,3 +471,28 @@ func (a *Adapter) dropped(u canonical.Upsert, sent *canonical.Request, got *cano
 	}
 	return e
 }
+
+// lostRegions reports the codes of regions that the shop did not keep: it knows
+// codes only for countries of which it has a list of regions.
+func (a *Adapter) lostRegions(u canonical.Upsert, sent *canonical.Request, kept canonical.Value) []canonical.Notice {
+	if kept.Len() == 0 {
+		return nil
+	}
+	var notices []canonical.Notice
+	list := sentCustomer(sent).Get("addresses")
+	for i := range list.Len() {
+		if list.At(i).Get("region", "region_code").Str() == "" {
+			continue
+		}
+		for j := range kept.Len() {
+			o := kept.At(j)
+			if region := o.Get("region"); heldPlace(o) == heldPlace(list.At(i)) && o.Has("region") && heldRegion(o).IsZero() && region.Get("region").Str() == "" && region.Get("region_code").Str() == "" {
+				fe := a.table.Locate(u, sent, elementOf("addresses[].region.region_code", i))
+				notices = append(notices, canonical.Notice{Code: canonical.NoticeDropped, Pointer: fe.Pointer, Field: fe.Field,
+					Message: "the shop has no list of regions for this country and did not keep the code; state the region's name"})
+				break
+			}
+		}
+	}
+	return notices
+}

@@ -186,3 +186,20 @@ func TestNoInside(t *testing.T) {
 		}
 	}
 }
+
+// TestLostRegion holds that a code which the shop did not keep is reported.
+func TestLostRegion(t *testing.T) {
+	t.Parallel()
+	const stated = `"addresses": [{"lines": ["x"], "city": "y", "country": "GB", "phoneNumber": "+4930123456"}, {` + address + `, "region": "NY"}]`
+	const kept = `{"id": 7, "addresses": [{"id": 1, "country_id": "GB", "city": "y", "street": ["x"], "region": {"region_code": null, "region": null, "region_id": 0}},
+		{"id": 2, "country_id": "US", "postcode": "11501", "city": "Mineola", "street": ["1 Main St"], "region": {"region_code": %, "region": null, "region_id": 0}}]}`
+	for code, want := range map[string]int{`null`: 1, `"NY"`: 0} {
+		out, e := refuse(t, stated, nil, 200, strings.ReplaceAll(kept, "%", code))
+		if e != nil || len(out.Notices) != want {
+			t.Fatalf("a kept code of %s gives %+v, %+v; want %d notices", code, out.Notices, e, want)
+		}
+		if want == 1 && (out.Notices[0].Pointer != "/addresses/1/region" || out.Notices[0].Code != canonical.NoticeDropped) {
+			t.Errorf("notice is %+v, want the region of the second address", out.Notices[0])
+		}
+	}
+}

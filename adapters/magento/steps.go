@@ -299,10 +299,12 @@ func (a *Adapter) saved(u canonical.Upsert, sent *canonical.Request, got *canoni
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer is not a customer with an id; check base_url")
 	case want != "" && id != want:
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamIdentityConflict, "the shop answered with another customer than the one that was written")
-	case want != "":
-		return canonical.Outcome{Action: canonical.ActionUpdated, RemoteID: id}, nil
 	}
-	out := canonical.Outcome{Action: canonical.ActionCreated, RemoteID: id}
+	out := canonical.Outcome{Action: canonical.ActionUpdated, RemoteID: id, Notices: a.lostRegions(u, sent, body.Get("addresses"))}
+	if want != "" {
+		return out, nil
+	}
+	out.Action = canonical.ActionCreated
 	if e := a.dropped(u, sent, got, body.Get("addresses")); e != nil {
 		return out, e
 	}
