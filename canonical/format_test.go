@@ -202,7 +202,7 @@ func TestCheckID(t *testing.T) {
 			t.Errorf("CheckID(%q) = %v", id, err)
 		}
 	}
-	for _, id := range []string{"", "a\nb", "a\x00", "\x7f", "\u009f", "\xff", strings.Repeat("a", 129)} {
+	for _, id := range []string{"", ".", "..", "a\nb", "a\x00", "\x7f", "\u009f", "\xff", strings.Repeat("a", 129)} {
 		if CheckID(id) == nil {
 			t.Errorf("CheckID(%q) = nil, want an error", id)
 		}

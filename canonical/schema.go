@@ -24,6 +24,9 @@ func Schema() Value {
 	s.Set("description", Text("One customer as an application states it. An absent member says nothing, null (or an empty list) clears, a value sets."))
 	s.Set("type", Text("object"))
 	describe(&s, &root)
+	dots := NewObject(1) // what CheckID refuses beside what every text must not be
+	dots.Set("enum", texts([]string{".", ".."}))
+	s.Member("properties").Member("id").Set("not", dots)
 	return s
 }
 
