@@ -295,10 +295,12 @@ func keyProblem(kind, value string) string {
 	return ""
 }
 
+var separators = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "")
+
 // digits takes a telephone number to Capillary's form: the country code first,
 // no plus, no separators.
 func digits(number string) string {
-	number = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(number)
+	number = separators.Replace(number)
 	if international, ok := strings.CutPrefix(number, "+"); ok {
 		return international
 	}

@@ -475,7 +475,11 @@ func (a *Adapter) dropped(u canonical.Upsert, sent *canonical.Request, got *cano
 // lostRegions reports the codes of regions that the shop did not keep: it knows
 // codes only for countries of which it has a list of regions.
 func (a *Adapter) lostRegions(u canonical.Upsert, sent *canonical.Request, kept canonical.Value) []canonical.Notice {
-	if kept.Len() == 0 {
+	lost := func(o canonical.Value) bool {
+		region := o.Get("region")
+		return o.Has("region") && region.Get("region").Str() == "" && region.Get("region_code").Str() == "" && heldRegion(o).IsZero()
+	}
+	if !anyOf(kept, lost) {
 		return nil
 	}
 	var notices []canonical.Notice
@@ -485,8 +489,7 @@ func (a *Adapter) lostRegions(u canonical.Upsert, sent *canonical.Request, kept 
 			continue
 		}
 		for j := range kept.Len() {
-			o := kept.At(j)
-			if region := o.Get("region"); heldPlace(o) == heldPlace(list.At(i)) && o.Has("region") && heldRegion(o).IsZero() && region.Get("region").Str() == "" && region.Get("region_code").Str() == "" {
+			if o := kept.At(j); lost(o) && heldPlace(o) == heldPlace(list.At(i)) {
 				fe := a.table.Locate(u, sent, elementOf("addresses[].region.region_code", i))
 				notices = append(notices, canonical.Notice{Code: canonical.NoticeDropped, Pointer: fe.Pointer, Field: fe.Field,
 					Message: "the shop has no list of regions for this country and did not keep the code; state the region's name"})
@@ -495,4 +498,14 @@ func (a *Adapter) lostRegions(u canonical.Upsert, sent *canonical.Request, kept 
 		}
 	}
 	return notices
+}
+
+// anyOf reports whether one of the elements is so.
+func anyOf(list canonical.Value, is func(canonical.Value) bool) bool {
+	for i := range list.Len() {
+		if is(list.At(i)) {
+			return true
+		}
+	}
+	return false
 }
