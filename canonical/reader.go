@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,6 +19,9 @@ type reader struct {
 	body   string
 	own    bool
 	unique bool // the decoder itself refuses duplicate members
+	// open holds the members of the objects and arrays that are being read, the
+	// innermost last: each gets memory of its size once that is known.
+	open []member
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -25,6 +29,9 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 // pooled is the largest body whose reader is used again: the memory that a
 // reader keeps follows the body.
 const pooled = 64 << 10
+
+// maxOpen is how many members that are being read a reader keeps room for.
+const maxOpen = 256
 
 // openReader returns a strict reader of data that shares memory.
 func openReader(data []byte) *reader {
@@ -40,6 +47,10 @@ func (r *reader) close() {
 	size := len(r.body)
 	r.buffer, r.body = bytes.Buffer{}, ""
 	r.Reset(&r.buffer)
+	if clear(r.open); cap(r.open) > maxOpen { // an error leaves something open
+		r.open = nil
+	}
+	r.open = r.open[:0]
 	if size <= pooled {
 		readers.Put(r)
 	}
@@ -114,26 +125,26 @@ func (r *reader) value(depth int) (Value, error) {
 }
 
 func (r *reader) array(depth int) (Value, error) {
-	v := Value{kind: KindArray}
 	if _, err := r.ReadToken(); err != nil {
 		return Value{}, err
 	}
+	first := len(r.open)
 	for r.PeekKind() != jsontext.KindEndArray {
 		e, err := r.value(depth + 1)
 		if err != nil {
 			return Value{}, err
 		}
-		v.items = append(v.items, member{value: e})
+		r.open = append(r.open, member{value: e})
 	}
 	_, err := r.ReadToken()
-	return v, err
+	return Value{kind: KindArray, items: r.since(first)}, err
 }
 
 func (r *reader) object(depth int) (Value, error) {
-	v := Value{kind: KindObject}
 	if _, err := r.ReadToken(); err != nil {
 		return Value{}, err
 	}
+	first := len(r.open)
 	var seen index
 	for r.PeekKind() != jsontext.KindEndObject {
 		name, err := r.scalar(jsontext.KindString)
@@ -145,15 +156,29 @@ func (r *reader) object(depth int) (Value, error) {
 			return Value{}, err
 		}
 		if !r.unique {
-			if i := seen.of(&v, name); i >= 0 {
-				v.items[i].value = e
+			so := Value{kind: KindObject, items: r.open[first:]}
+			if i := seen.of(&so, name); i >= 0 {
+				so.items[i].value = e
 				continue
 			}
 		}
-		v.items = append(v.items, member{name, e})
+		r.open = append(r.open, member{name, e})
 	}
 	_, err := r.ReadToken()
-	return v, err
+	return Value{kind: KindObject, items: r.since(first)}, err
+}
+
+// since closes the object or array whose first member is at first, and returns
+// its members.
+func (r *reader) since(first int) []member {
+	read := r.open[first:]
+	r.open = r.open[:first]
+	if len(read) == 0 {
+		return nil
+	}
+	items := slices.Clone(read)
+	clear(read)
+	return items
 }
 
 // atEnd reports bytes after the value.

@@ -215,7 +215,30 @@ func (v Value) Equal(o Value) bool {
 }
 
 // Encode returns the value as compact JSON (RFC 8259).
-func (v Value) Encode() []byte { return v.AppendTo(make([]byte, 0, 512)) }
+func (v Value) Encode() []byte { return v.AppendTo(make([]byte, 0, v.size())) }
+
+// size is the length of the value as compact JSON, if no text needs an escape.
+func (v *Value) size() int {
+	switch v.kind {
+	case KindAbsent:
+		return 0
+	case KindNull:
+		return len("null")
+	case KindBool, KindNumber:
+		return len(v.text)
+	case KindString:
+		return len(v.text) + len(`""`)
+	}
+	n := len("[]")
+	for i := range v.items {
+		m := &v.items[i]
+		n += m.value.size() + len(",")
+		if v.kind == KindObject {
+			n += len(m.name) + len(`"":`)
+		}
+	}
+	return n
+}
 
 // MarshalJSON encodes the value; an Absent one as null.
 func (v Value) MarshalJSON() ([]byte, error) {
