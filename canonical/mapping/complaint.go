@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -24,8 +26,8 @@ func (t *Table) Complaint(u canonical.Upsert, sent *canonical.Request, field, me
 const maxMessage = 4000
 
 // Mentioned returns the fields of the table that stand in a message as whole
-// words, each once, in the order in which they stand there; one that is part of
-// a longer spelling at the same place is left out.
+// words, in any case, each once, in the order in which they stand there; one
+// that is part of a longer spelling at the same place is left out.
 func (t *Table) Mentioned(message string) []string {
 	message = message[:min(len(message), maxMessage)]
 	var found []string
@@ -34,13 +36,7 @@ func (t *Table) Mentioned(message string) []string {
 			i++
 			continue
 		}
-		name := ""
-		for _, s := range t.spellings {
-			if s != "" && strings.HasPrefix(message[i:], s) && (i+len(s) == len(message) || !isWord(message[i+len(s)])) {
-				name = s
-				break
-			}
-		}
+		name := t.spelledAt(message[i:])
 		if name == "" {
 			i++
 			continue
@@ -53,6 +49,25 @@ func (t *Table) Mentioned(message string) []string {
 	return found
 }
 
+// spelledAt returns the longest spelling of a field with which text begins, as
+// text writes it where a field is spelled so.
+func (t *Table) spelledAt(text string) string {
+	name := ""
+	for _, s := range t.spellings {
+		end := len(s)
+		switch {
+		case s == "" || end > len(text) || end < len(text) && isWord(text[end]):
+		case name != "" && end < len(name):
+			return name
+		case text[:end] == s:
+			return s
+		case name == "" && strings.EqualFold(text[:end], s):
+			name = s
+		}
+	}
+	return name
+}
+
 func isWord(c byte) bool {
 	return c == '_' || c >= 0x80 || unicode.IsLetter(rune(c)) || unicode.IsDigit(rune(c))
 }
@@ -62,12 +77,13 @@ var hints = []struct {
 	code  canonical.FieldCode
 	stems []string
 }{
+	{canonical.FieldInvalid, []string{"must be longer than", "should be longer than"}}, // too short
 	{canonical.FieldDuplicate, []string{"already", "exists in", "duplicate", "is taken", "not unique", "must be unique", "in use"}},
-	{canonical.FieldTooLong, []string{"too long", "too large", "at most", "maximum", "longer than", "cannot contain more", "exceed", "no more than", "less than or equal"}},
-	{canonical.FieldRequired, []string{"required", "missing", "may not be null", "may not be blank", "must not be null", "must not be blank", "cannot be null", "cannot be blank", "not be empty", "cannot be empty", "no value"}},
-	{canonical.FieldUnknown, []string{"is not supported", "unknown field", "unexpected", "additional propert", "unrecognized", "not defined", "does not exist in the schema"}},
+	{canonical.FieldTooLong, []string{"too long", "too large", "at most", "maximum", "longer than", "shorter than", "cannot contain more", "exceed", "no more than", "or less", "less than or equal"}},
+	{canonical.FieldRequired, []string{"required", "missing", "not be null", "be null", "not be blank", "be blank", "not be empty", "cannot be empty", "no value"}},
+	{canonical.FieldUnknown, []string{"is not supported", "unknown field", "is unknown", "unexpected", "not expected", "additional propert", "unrecognized", "not defined", "should not exist", "must not exist", "does not exist in the schema"}},
 	{canonical.FieldUnsupported, []string{"not allowed", "unsupported", "one of", "not enabled", "not in range", "in range", "enum"}},
-	{canonical.FieldInvalid, []string{"invalid", "not valid", "illegal", "malformed", "format", "must", "should", "does not match", "does not contain", "wrong", "incorrect", "cannot", "expected", "not a "}},
+	{canonical.FieldInvalid, []string{"invalid", "not valid", "illegal", "malformed", "format", "must", "should", "does not match", "does not contain", "does not exist", "not found", "wrong", "incorrect", "cannot", "expected", "not a "}},
 }
 
 // CodeOf guesses from a provider's English message what is wrong with a field.
@@ -94,4 +110,153 @@ func hasWord(message, stem string) bool {
 			return true
 		}
 	}
+}
+
+// humps are where a name in camel case has its next word.
+var humps = regexp.MustCompile(`([a-z])([A-Z])`)
+
+// Busy reports whether the text or code of a conflict speaks of another action
+// that is under way on the same record, rather than of a value that another
+// record has.
+func Busy(text string) bool {
+	text = humps.ReplaceAllString(text[:min(len(text), maxMessage)], "$1 $2")
+	text = strings.NewReplacer("_", " ", "-", " ").Replace(strings.ToLower(text))
+	says := func(stem string) bool { return hasWord(text, stem) }
+	if slices.ContainsFunc([]string{"concurren", "simultaneous", "in progress", "being processed", "being updated", "being modified", "lock", "busy", "optimistic", "stale"}, says) {
+		return true
+	}
+	taken := CodeOf(text) == canonical.FieldDuplicate || says("exist")
+	return !taken && slices.ContainsFunc([]string{"try again", "retry", "later"}, says)
+}
+
+var noRoute = regexp.MustCompile(`(?i)\bno (static resource|handler|route|endpoint|mapping|matching)\b|\broute not found|\bcannot (get|put|post) /|\bno such (path|route|endpoint)|\bapi not found|\bunknown (path|route|endpoint)`)
+
+// NoRoute reports whether the text of a 404 is of a server that has no such
+// path, as against one that has no such record.
+func NoRoute(text string) bool { return noRoute.MatchString(text) }
+
+// Said is one complaint in a provider's answer: the field it is about, in the
+// provider's spelling, and what it says. Field is empty where only the text can
+// tell it.
+type Said struct{ Field, Text string }
+
+// maxSaid bounds how many complaints of one answer are read, and maxNested how
+// deep they stand.
+const (
+	maxSaid   = 100
+	maxNested = 6
+)
+
+// The members by which servers name the field of a complaint, and what is wrong
+// with it; the first that is there counts.
+var (
+	fieldNames = []string{"field", "fieldName", "field_name", "path", "propertyPath", "instancePath", "dataPath", "property", "param", "parameter", "pointer", "loc", "attribute", "name", "key"}
+	textNames  = []string{"message", "messages", "defaultMessage", "errorMessage", "error_message", "msg", "detail", "description", "reason", "constraints", "error", "errors", "title"}
+)
+
+// Complaints reads the complaints in v, in the forms in which servers state
+// them: a text, an object with a field and a message, an object by field, a list
+// of any of these, and these in each other.
+func Complaints(v canonical.Value) []Said {
+	var said []Said
+	collect(&said, v, "", "", 0)
+	return said
+}
+
+// collect reads v, which is about field; at is its position in a list, or "".
+func collect(said *[]Said, v canonical.Value, field, at string, depth int) {
+	if depth > maxNested || len(*said) >= maxSaid {
+		return
+	}
+	switch v.Kind() {
+	case canonical.KindString:
+		*said = append(*said, Said{field, v.Str()})
+	case canonical.KindArray:
+		for i := range v.Len() {
+			collect(said, v.At(i), field, fmt.Sprint(i), depth+1)
+		}
+	case canonical.KindObject:
+		own, text := ownField(v), v.Get(firstOf(v, textNames))
+		switch {
+		case own != "" && (at != "" || !text.IsZero()):
+			collectText(said, v, within(field, own), text, depth)
+		case !text.IsZero() && (field != "" || at != ""):
+			collectText(said, v, field, text, depth)
+		default:
+			for i := range v.Len() {
+				name := v.NameAt(i)
+				if slices.Contains(textNames, name) {
+					collect(said, v.At(i), field, "", depth+1)
+				} else {
+					collect(said, v.At(i), within(within(field, positionIn(field, at)), name), "", depth+1)
+				}
+			}
+		}
+	}
+}
+
+// collectText reads what an object says about field: its text, else its code,
+// else only that there is something.
+func collectText(said *[]Said, v canonical.Value, field string, text canonical.Value, depth int) {
+	before := len(*said)
+	if text.Kind() == canonical.KindObject && ownField(text) == "" && firstOf(text, textNames) == "" {
+		for i := range text.Len() { // texts by rule: {"isEmail": "must be an email"}
+			collect(said, text.At(i), field, "", depth+1)
+		}
+	} else {
+		collect(said, text, field, "", depth+1)
+	}
+	if len(*said) == before && len(*said) < maxSaid {
+		*said = append(*said, Said{field, v.Get(firstOf(v, []string{"code", "errorCode", "type", "rule", "value"})).Str()})
+	}
+}
+
+// ownField returns the field that an object names, or "".
+func ownField(v canonical.Value) string {
+	f := v.Get(firstOf(v, fieldNames))
+	if source := v.Get("source"); f.IsZero() {
+		f = source.Get(firstOf(source, fieldNames))
+	}
+	if f.Kind() == canonical.KindArray { // ["emails", 0, "value"]
+		var steps []string
+		for i := range f.Len() {
+			steps = append(steps, f.At(i).Str())
+		}
+		return strings.Join(steps, ".")
+	}
+	if f.Kind() != canonical.KindString {
+		return ""
+	}
+	return f.Str()
+}
+
+// firstOf returns the first of the names that v has with a value that is not
+// null, or "".
+func firstOf(v canonical.Value, names []string) string {
+	for _, name := range names {
+		if m := v.Get(name); !m.IsZero() && m.Kind() != canonical.KindNull {
+			return name
+		}
+	}
+	return ""
+}
+
+// within writes the path of a member of a field; some servers repeat the field
+// in the member's name.
+func within(field, member string) string {
+	switch {
+	case field == "" || member == field || strings.HasPrefix(member, field+"."):
+		return member
+	case member == "":
+		return field
+	}
+	return field + "." + member
+}
+
+// positionIn returns the position in the list that a field is.
+func positionIn(field, at string) string {
+	if field == "" {
+		return ""
+	}
+	return at
 }

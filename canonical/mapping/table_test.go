@@ -97,6 +97,7 @@ func TestMentioned(t *testing.T) {
 		"address.city.":                        {"address.city"},
 		"meta. is wrong":                       nil,
 		"(address)":                            {"address"},
+		"Email, TAX NUMBER":                    {"email", "Tax Number"},
 	} {
 		if got := table.Mentioned(message); !slices.Equal(got, want) {
 			t.Errorf("Mentioned(%q) = %q, want %q", message, got, want)
@@ -129,6 +130,15 @@ func TestCodeOf(t *testing.T) {
 		"INVALID":                                        canonical.FieldInvalid,
 		"must match the pattern":                         canonical.FieldInvalid,
 		"prerequired":                                    canonical.FieldOther,
+		"must be longer than or equal to 3 characters":   canonical.FieldInvalid,
+		"must be shorter than or equal to 3 characters":  canonical.FieldTooLong,
+		"must not be longer than 3":                      canonical.FieldTooLong,
+		"It should have 45 characters or less.":          canonical.FieldTooLong,
+		"This value should not be blank.":                canonical.FieldRequired,
+		"This field was not expected.":                   canonical.FieldUnknown,
+		"property x should not exist":                    canonical.FieldUnknown,
+		"x is unknown":                                   canonical.FieldUnknown,
+		"Website does not exist":                         canonical.FieldInvalid,
 	} {
 		if got := mapping.CodeOf(message); got != want {
 			t.Errorf("CodeOf(%q) = %s, want %s", message, got, want)
