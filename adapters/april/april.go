@@ -175,6 +175,7 @@ func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical
 	}
 	action, table := a.table(u)
 	m := table.Start(u)
+	defer m.Close()
 	if u.Customer.IsOrganization() {
 		a.organisation(m, u)
 	} else {

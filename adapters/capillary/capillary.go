@@ -111,6 +111,7 @@ func (a *Adapter) TranslateBatch(us []canonical.Upsert) (*canonical.Request, []c
 	body := canonical.List()
 	for i, u := range us {
 		m := a.customer(u)
+		defer m.Close() // the body is encoded after the last one
 		notices, err := m.Finish()
 		if err != nil {
 			rows[i].Err = err
@@ -168,12 +169,15 @@ func (a *Adapter) customers(us []canonical.Upsert, sent *canonical.Request, rows
 		c := sentCustomer{Adapter: a, u: u, sent: sent, index: i}
 		if len(us) > 1 { // a lone upsert is in the request, with all its links
 			m := a.customer(u)
-			if _, err := m.Finish(); err != nil {
+			_, err := m.Finish()
+			links := m.Links()
+			m.Close()
+			if err != nil {
 				rows[i].Err = err
 				continue
 			}
 			own := *sent
-			own.Links = m.Links()
+			own.Links = links
 			c.sent = &own
 		}
 		customers = append(customers, c)

@@ -147,7 +147,8 @@ func street(a *canonical.Address) canonical.Field[string] {
 	return canonical.Field[string]{}
 }
 
-// customer maps one customer to its element of the request.
+// customer maps one customer to its element of the request. Its caller closes
+// the mapper.
 func (a *Adapter) customer(u canonical.Upsert) *mapping.Mapper {
 	m, c := a.table.Start(u), u.Customer
 	n := c.Name.Value()

@@ -179,6 +179,7 @@ type write struct {
 func (a *Adapter) prepare(u canonical.Upsert, stored canonical.Value, final bool) (write, error) {
 	var w write
 	m := tableFor(u.Customer).Start(u)
+	defer m.Close()
 	a.fill(m, u)
 	carryOver(&m.Body, stored)
 	if !m.Body.Has("customerType") {

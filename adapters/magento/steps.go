@@ -134,6 +134,7 @@ func sentCustomer(sent *canonical.Request) canonical.Value {
 // record as far as it has been read.
 func (a *Adapter) save(u canonical.Upsert, id string, held canonical.Value, op string) (*canonical.Request, []canonical.Notice, error) {
 	m := a.table.Start(u)
+	defer m.Close()
 	a.customer(m, u, recordID(id), held)
 	a.mergeData(m, u)
 	notices, err := m.Finish()

@@ -215,6 +215,7 @@ func (a *Adapter) Name() string { return name }
 // exclusive.
 func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
 	m := a.mapped(u)
+	defer m.Close()
 	notices, err := m.Finish()
 	faults := slices.Concat(checkID(u), checkData(u))
 	if err != nil {
@@ -337,6 +338,7 @@ func (a *Adapter) create(u canonical.Upsert, sent *canonical.Request, got *canon
 		return canonical.Outcome{}, a.failure(u, sent, got, http.StatusGone)
 	}
 	m := a.mapped(u)
+	defer m.Close()
 	if _, err := m.Finish(); err != nil {
 		return canonical.Outcome{}, err
 	}
@@ -347,6 +349,7 @@ func (a *Adapter) create(u canonical.Upsert, sent *canonical.Request, got *canon
 // state stays. If that leaves nothing to change, the upsert is finished.
 func (a *Adapter) update(u canonical.Upsert, record canonical.Value) (canonical.Outcome, error) {
 	m := a.mapped(u)
+	defer m.Close()
 	if _, err := m.Finish(); err != nil {
 		return canonical.Outcome{}, err
 	}

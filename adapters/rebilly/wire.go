@@ -129,7 +129,7 @@ func (a *Adapter) table(u canonical.Upsert) *mapping.Table {
 	return a.fields
 }
 
-// mapped builds the body of u, with providerData over it.
+// mapped builds the body of u, with providerData over it. Its caller closes it.
 func (a *Adapter) mapped(u canonical.Upsert) *mapping.Mapper {
 	c, table := u.Customer, a.table(u)
 	m := table.Start(u)

@@ -4,50 +4,92 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"customer-gateway/canonical"
 )
 
-// Mapper builds one request body. It is used by one goroutine and then thrown
-// away.
+// Mapper builds one request body. It is used by one goroutine, and closed when
+// the body has been encoded.
 type Mapper struct {
 	table *Table
 	u     canonical.Upsert
 
-	// Body is the object under construction.
+	// Body is the object under construction. It is gone when the mapper is closed.
 	Body canonical.Value
 
+	arena   canonical.Arena
+	next    int // the row after the one used last
 	links   []canonical.Link
 	used    []bool // by leaf of u
-	few     [64]bool
-	nulls   int // how many leaves are null
+	nulls   int    // how many leaves are null
 	notices []canonical.Notice
 	missing []canonical.FieldError
 	unfit   []canonical.FieldError
 }
+
+// mappers are closed mappers, kept for their memory.
+var mappers = sync.Pool{New: func() any { return new(Mapper) }}
+
+// maxKept bounds the links, notices and leaves whose memory a closed mapper keeps.
+const maxKept = 256
 
 // Pos is the position of a value in the provider's list and in the canonical
 // one; they differ where elements were left out or reordered. -1 means that
 // there is no list on that side.
 type Pos struct{ To, From int }
 
-// Start begins the body for u.
+// Start begins the body for u. Close the mapper in the end.
 func (t *Table) Start(u canonical.Upsert) *Mapper {
 	if u.Leaves == nil {
 		u.Leaves = u.Customer.Leaves()
 	}
-	m := &Mapper{table: t, u: u, Body: canonical.NewObject(min(t.width, len(u.Leaves)+1))}
-	if m.used = m.few[:]; len(u.Leaves) > len(m.few) {
-		m.used = make([]bool, len(u.Leaves))
-	}
-	m.links = make([]canonical.Link, 0, min(len(u.Leaves), len(t.fields))+1)
+	m := mappers.Get().(*Mapper)
+	m.table, m.u = t, u
+	m.Body = m.arena.NewObject(t.width)
+	m.used = slices.Grow(m.used, len(u.Leaves))[:len(u.Leaves)]
 	for _, l := range u.Leaves {
 		if l.Null {
 			m.nulls++
 		}
 	}
 	return m
+}
+
+// Close lets the mapper's memory be used again. Neither the mapper nor its Body
+// may be used any more; links and notices may. A mapper that is not closed is
+// left to the garbage collector.
+func (m *Mapper) Close() {
+	if m.table == nil {
+		return
+	}
+	m.arena.Reset()
+	clear(m.links)
+	clear(m.notices)
+	clear(m.used)
+	kept := Mapper{arena: m.arena}
+	if cap(m.links) <= maxKept && cap(m.notices) <= maxKept && cap(m.used) <= maxKept {
+		kept.links, kept.notices, kept.used = m.links[:0], m.notices[:0], m.used[:0]
+	}
+	*m = kept
+	mappers.Put(m)
+}
+
+// row returns the row of to. Rows are mostly used in the order of the table, so
+// that the search begins where the last one ended.
+func (m *Mapper) row(to string) *Field {
+	names := m.table.names
+	for i := range names {
+		if i += m.next; i >= len(names) {
+			i -= len(names)
+		}
+		if names[i] == to {
+			m.next = i + 1
+			return &m.table.fields[i]
+		}
+	}
+	panic(fmt.Sprintf("mapping: %s has no row for %q", m.table.provider, to))
 }
 
 func position(at []Pos) Pos {
@@ -63,7 +105,9 @@ func (m *Mapper) Text(to string, f canonical.Field[string], at ...Pos) bool {
 	if v, ok := f.Get(); ok {
 		return m.Put(to, canonical.Text(v), at...)
 	}
-	m.clear(m.table.row(to), f.IsNull(), position(at))
+	if m.nulls > 0 {
+		m.clear(m.row(to), f.IsNull(), position(at))
+	}
 	return false
 }
 
@@ -72,7 +116,9 @@ func (m *Mapper) Bool(to string, f canonical.Field[bool], at ...Pos) bool {
 	if v, ok := f.Get(); ok {
 		return m.Put(to, canonical.Boolean(v), at...)
 	}
-	m.clear(m.table.row(to), f.IsNull(), position(at))
+	if m.nulls > 0 {
+		m.clear(m.row(to), f.IsNull(), position(at))
+	}
 	return false
 }
 
@@ -80,12 +126,16 @@ func (m *Mapper) Bool(to string, f canonical.Field[bool], at ...Pos) bool {
 // canonical pattern of the row as carried over. It reports whether the value
 // was within the row's limits.
 func (m *Mapper) Put(to string, v canonical.Value, at ...Pos) bool {
-	f, pos := m.table.row(to), position(at)
-	if !m.fits(f, v, pos, f.To) {
+	f := m.row(to)
+	return m.put(f, f.from, f.also, v, position(at))
+}
+
+func (m *Mapper) put(f *Field, from canonical.PathID, also []canonical.PathID, v canonical.Value, pos Pos) bool {
+	if !m.fits(f, from, v, pos, f.To) {
 		return false
 	}
 	*m.place(f, pos, "") = v
-	m.link(f, f.To, pos)
+	m.link(f.To, from, also, pos)
 	return true
 }
 
@@ -93,25 +143,18 @@ func (m *Mapper) Put(to string, v canonical.Value, at ...Pos) bool {
 // pattern this time: what stands in where the row's own is not stated. at.From is
 // the position in that pattern's list.
 func (m *Mapper) PutFrom(to, from string, v canonical.Value, at ...Pos) bool {
-	f, pos := *m.table.row(to), position(at)
-	f.From, f.from, f.also = from, canonical.Path(from), nil
-	if !m.fits(&f, v, pos, f.To) {
-		return false
-	}
-	*m.place(&f, pos, "") = v
-	m.link(&f, f.To, pos)
-	return true
+	return m.put(m.row(to), canonical.Path(from), nil, v, position(at))
 }
 
 // Entry puts a value under a free member name: the row of to ends in ".*".
 func (m *Mapper) Entry(to, name string, v canonical.Value, from int) bool {
-	f := m.table.row(to)
+	f := m.row(to)
 	field := strings.TrimSuffix(f.To, "*") + name
-	if !m.fits(f, v, Pos{-1, from}, field) {
+	if !m.fits(f, f.from, v, Pos{-1, from}, field) {
 		return false
 	}
 	*m.place(f, Pos{-1, from}, name) = v
-	m.link(f, field, Pos{-1, from})
+	m.link(field, f.from, f.also, Pos{-1, from})
 	return true
 }
 
@@ -119,11 +162,11 @@ func (m *Mapper) Entry(to, name string, v canonical.Value, from int) bool {
 // canonical field or anything around it, and reports whether that was so. Rows
 // that are only reached through Put need it; Text and Bool do it themselves.
 func (m *Mapper) Clear(to string, at ...Pos) bool {
-	return m.clear(m.table.row(to), false, position(at))
+	return m.nulls > 0 && m.clear(m.row(to), false, position(at))
 }
 
 func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
-	if m.nulls == 0 || f.From == "" {
+	if f.From == "" {
 		return false
 	}
 	for i, l := range m.u.Leaves {
@@ -145,36 +188,50 @@ func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
 
 // Constant puts a value that comes from a setting or is fixed.
 func (m *Mapper) Constant(to string, v canonical.Value, at ...Pos) {
-	*m.place(m.table.row(to), position(at), "") = v.Clone() // settings are shared
+	*m.place(m.row(to), position(at), "") = v.Clone() // settings are shared
 }
 
 // place walks to the row's place in the body.
 func (m *Mapper) place(f *Field, pos Pos, name string) *canonical.Value {
 	v := &m.Body
 	listed := false
-	for _, s := range f.steps {
-		member := s.name
-		if member == "*" {
-			member = name
+	for i := range f.steps {
+		s := &f.steps[i]
+		if v.Kind() != canonical.KindObject {
+			*v = m.arena.NewObject(s.room)
 		}
-		v = v.Member(member)
+		if s.name == "*" {
+			v = v.Member(name)
+		} else {
+			v = v.Member(s.name)
+		}
+		if !s.list {
+			continue
+		}
+		if v.Kind() != canonical.KindArray {
+			*v = m.arena.NewArray(listRoom)
+		}
 		switch {
 		case s.fixed:
 			v = v.Elem(s.at)
-		case s.list && !listed:
+		case !listed:
 			v, listed = v.Elem(pos.To), true
 		}
 	}
 	return v
 }
 
-func (m *Mapper) link(f *Field, to string, pos Pos) {
-	if f.From == "" {
+// listRoom is how many elements a list of the body begins with room for.
+const listRoom = 2
+
+// link notes where what stands at to came from; Root is no place.
+func (m *Mapper) link(to string, from canonical.PathID, also []canonical.PathID, pos Pos) {
+	if from == canonical.Root {
 		return
 	}
-	m.links = append(m.links, canonical.Link{To: to, ToIndex: pos.To, From: f.from, FromIndex: pos.From})
-	m.mark(f.from, pos.From)
-	for _, p := range f.also {
+	m.links = append(m.links, canonical.Link{To: to, ToIndex: pos.To, From: from, FromIndex: pos.From})
+	m.mark(from, pos.From)
+	for _, p := range also {
 		m.mark(p, pos.From)
 	}
 }
@@ -189,11 +246,11 @@ func (m *Mapper) mark(p canonical.PathID, index int) {
 }
 
 // fits checks a text, or each text of a list, against the row's limits.
-func (m *Mapper) fits(f *Field, v canonical.Value, pos Pos, field string) bool {
+func (m *Mapper) fits(f *Field, from canonical.PathID, v canonical.Value, pos Pos, field string) bool {
 	switch v.Kind() {
 	case canonical.KindArray:
 		for i := range v.Len() {
-			if !m.fits(f, v.At(i), pos, field) {
+			if !m.fits(f, from, v.At(i), pos, field) {
 				return false
 			}
 		}
@@ -206,7 +263,7 @@ func (m *Mapper) fits(f *Field, v canonical.Value, pos Pos, field string) bool {
 	if problem == "" {
 		return true
 	}
-	m.refuse(f, pos, field, code, m.table.provider+": "+field+" "+problem)
+	m.refuse(f, from, pos, field, code, problem)
 	return false
 }
 
@@ -236,15 +293,15 @@ func (f *Field) check(s string) (canonical.FieldCode, string) {
 // Refuse reports that the provider cannot take the canonical value behind the
 // row of to. problem continues the field's name: "takes digits only".
 func (m *Mapper) Refuse(to string, code canonical.FieldCode, problem string, at ...Pos) {
-	f := m.table.row(to)
-	m.refuse(f, position(at), f.To, code, m.table.provider+": "+f.To+" "+problem)
+	f := m.row(to)
+	m.refuse(f, f.from, position(at), f.To, code, problem)
 }
 
-func (m *Mapper) refuse(f *Field, pos Pos, field string, code canonical.FieldCode, message string) {
-	fe := canonical.FieldError{Field: fieldAt(field, pos.To), Code: code, Message: message}
-	if f.From != "" {
-		fe.Pointer = m.u.Customer.Pointer(f.from, pos.From)
-		m.mark(f.from, pos.From)
+func (m *Mapper) refuse(f *Field, from canonical.PathID, pos Pos, field string, code canonical.FieldCode, problem string) {
+	fe := canonical.FieldError{Field: fieldAt(field, pos.To), Code: code, Message: m.table.provider + ": " + field + " " + problem}
+	if from != canonical.Root {
+		fe.Pointer = m.u.Customer.Pointer(from, pos.From)
+		m.mark(from, pos.From)
 	} else {
 		fe.Setting = f.Setting
 	}
@@ -259,7 +316,7 @@ func (m *Mapper) RefuseData(pointer, field string, code canonical.FieldCode, pro
 
 // Missing reports that the provider needs the field of the row of to. Rows with
 // Required do this by themselves.
-func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.table.row(to), position(at)) }
+func (m *Mapper) Missing(to string, at ...Pos) { m.lacks(m.row(to), position(at)) }
 
 func (m *Mapper) lacks(f *Field, pos Pos) {
 	field := fieldAt(f.To, pos.To)
@@ -335,7 +392,15 @@ func (m *Mapper) linkData(prefix, pointer string, object canonical.Value) {
 }
 
 // Links returns the lineage of the body built so far.
-func (m *Mapper) Links() []canonical.Link { return m.links }
+func (m *Mapper) Links() []canonical.Link { return copied(m.links) }
+
+// copied returns what outlives the mapper.
+func copied[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return slices.Clone(list)
+}
 
 // Finish checks that nothing required is missing and returns what the provider
 // cannot hold. A fault makes it an *Error of MappingRequiredMissing or
@@ -347,7 +412,8 @@ func (m *Mapper) Finish() ([]canonical.Notice, error) {
 	if len(m.missing)+len(m.unfit) > 0 {
 		return nil, m.failure()
 	}
-	return m.losses(), nil
+	m.losses()
+	return copied(m.notices), nil
 }
 
 func (m *Mapper) checkRequired(f *Field) {
@@ -433,14 +499,10 @@ func Unfit(provider string, reasons ...canonical.FieldError) *canonical.Error {
 }
 
 // losses appends the stated leaves that reached no row to the notices.
-func (m *Mapper) losses() []canonical.Notice {
-	notices := m.notices
+func (m *Mapper) losses() {
 	for i, l := range m.u.Leaves {
 		if m.used[i] || l.Path.Bookkeeping() || l.Null && !m.table.holds(l.Path) {
 			continue
-		}
-		if notices == nil {
-			notices = make([]canonical.Notice, 0, 8)
 		}
 		n := canonical.Notice{Code: canonical.NoticeDropped, Message: m.table.homeless}
 		switch {
@@ -452,9 +514,8 @@ func (m *Mapper) losses() []canonical.Notice {
 		default:
 			n.Pointer = m.widest(i)
 		}
-		notices = append(notices, n)
+		m.notices = append(m.notices, n)
 	}
-	return notices
 }
 
 // widest returns the pointer of the largest place around leaf i that is lost as

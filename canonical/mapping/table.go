@@ -65,6 +65,7 @@ type step struct {
 	list  bool
 	fixed bool // always the element at
 	at    int
+	room  int // how many members rows have in the object that this one is in
 }
 
 // parseStep reads "name", "name[]", "name[kind]" or "name[0]".
@@ -78,6 +79,7 @@ func parseStep(s string) step {
 type Table struct {
 	provider  string
 	fields    []Field
+	names     []string // To of each field
 	byTo      map[string]*Field
 	byAlias   map[string]*Field
 	required  []*Field
@@ -110,6 +112,7 @@ func NewTable(provider string, fields ...Field) *Table {
 			panic(fmt.Sprintf("mapping: %s has two rows for %q", provider, f.To))
 		}
 		t.byTo[f.To] = f
+		t.names = append(t.names, f.To)
 		t.byAlias[strings.ToLower(f.To)] = f
 		t.byAlias[strings.ToLower(strings.ReplaceAll(f.To, "[]", ""))] = f
 		if f.Required && !f.Container {
@@ -129,12 +132,10 @@ func NewTable(provider string, fields ...Field) *Table {
 	return t
 }
 
-// index marks what the rows hold.
+// index marks what the rows hold and counts the members of each object.
 func (t *Table) index() {
-	members := map[string]bool{}
 	for i := range t.fields {
 		f := &t.fields[i]
-		members[f.steps[0].name] = true
 		for _, p := range f.also {
 			t.hold(p)
 		}
@@ -142,7 +143,25 @@ func (t *Table) index() {
 			t.hold(f.from)
 		}
 	}
-	t.width = len(members)
+	members := map[string]map[string]bool{} // by the object's own steps
+	eachStep := func(do func(object string, s *step)) {
+		for i := range t.fields {
+			object := ""
+			for j := range t.fields[i].steps {
+				s := &t.fields[i].steps[j]
+				do(object, s)
+				object += fmt.Sprint(s.name, s.list, s.fixed, s.at, ".")
+			}
+		}
+	}
+	eachStep(func(object string, s *step) {
+		if members[object] == nil {
+			members[object] = map[string]bool{}
+		}
+		members[object][s.name] = true
+	})
+	eachStep(func(object string, s *step) { s.room = len(members[object]) })
+	t.width = len(members[""])
 }
 
 func (t *Table) hold(p canonical.PathID) {
@@ -185,14 +204,6 @@ func (t *Table) spell() []string {
 		return strings.Compare(a, b)
 	})
 	return slices.Compact(names)
-}
-
-func (t *Table) row(to string) *Field {
-	f := t.byTo[to]
-	if f == nil {
-		panic(fmt.Sprintf("mapping: %s has no row for %q", t.provider, to))
-	}
-	return f
 }
 
 // holds reports whether any row is fed by p or a place below it.
