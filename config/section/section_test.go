@@ -46,6 +46,8 @@ type outer struct {
 	Skipped string `koanf:"-"`
 }
 
+var _ = outer{}.hidden // it is there to be left alone
+
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	perMinute := section.Rate{Count: 300, Per: time.Minute}

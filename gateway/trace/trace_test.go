@@ -89,7 +89,7 @@ func TestChild(t *testing.T) {
 	if child.SpanID == tr.SpanID || !child.Valid() {
 		t.Errorf("Child().SpanID = %x, want a new one", child.SpanID)
 	}
-	if New().TraceID == New().TraceID {
+	if a, b := New(), New(); a.TraceID == b.TraceID {
 		t.Error("New() returned the same id twice")
 	}
 }
