@@ -56,6 +56,9 @@ func TestLocate(t *testing.T) {
 		"fields.absent":   "/attributes/absent",
 		"fields.absent.0": "/attributes/absent",
 		"fields":          "/attributes",
+		"fields.own":      "/providerData/acme/fields/own",
+		"body.fields.own": "/providerData/acme/fields/own",
+		"contact":         "",
 		"nowhere":         "",
 	} {
 		if got := table.Locate(u, sent, field); got.Pointer != want || got.Field != field {

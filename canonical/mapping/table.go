@@ -82,6 +82,7 @@ type Table struct {
 	names     []string // To of each field
 	byTo      map[string]*Field
 	byAlias   map[string]*Field
+	top       map[string]bool // members of the body
 	required  []*Field
 	held      [256]bool // by PathID: some row is fed by it or a place below it
 	width     int       // how many members the body can have
@@ -94,7 +95,7 @@ type Table struct {
 // NewTable builds a table. It panics on a row that is not well-formed, which is
 // a mistake in the code that every test shows.
 func NewTable(provider string, fields ...Field) *Table {
-	t := &Table{provider: provider, fields: slices.Clone(fields), byTo: map[string]*Field{}, byAlias: map[string]*Field{}}
+	t := &Table{provider: provider, fields: slices.Clone(fields), byTo: map[string]*Field{}, byAlias: map[string]*Field{}, top: map[string]bool{}}
 	for i := range t.fields {
 		f := &t.fields[i]
 		if f.From != "" {
@@ -112,6 +113,7 @@ func NewTable(provider string, fields ...Field) *Table {
 			panic(fmt.Sprintf("mapping: %s has two rows for %q", provider, f.To))
 		}
 		t.byTo[f.To] = f
+		t.top[f.steps[0].name] = true
 		t.names = append(t.names, f.To)
 		t.byAlias[strings.ToLower(f.To)] = f
 		t.byAlias[strings.ToLower(strings.ReplaceAll(f.To, "[]", ""))] = f
@@ -212,41 +214,61 @@ func (t *Table) holds(p canonical.PathID) bool { return t.held[p] }
 // maxField bounds the provider's spelling of a field that is looked up.
 const maxField = 500
 
+// maxAround is how many wrappers around the body are looked through.
+const maxAround = 3
+
 // Locate finds what the caller stated behind a provider's field. field is the
-// provider's spelling, with list positions as ".0" or "[0]". The result has
-// Field, and Pointer or Setting where the table knows one; the caller of Locate
-// adds code and message.
+// provider's spelling, with list positions as ".0" or "[0]", or a JSON Pointer;
+// members around the body that the table does not know are left out. The result
+// has Field, and Pointer or Setting where the table knows one; the caller of
+// Locate adds code and message.
 func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string) canonical.FieldError {
 	fe := canonical.FieldError{Field: canonical.CleanText(field)}
 	if len(field) > maxField {
 		return fe
 	}
-	pattern, indexes := parseField(field)
-	if pointer := t.linked(u, sent, plainField(field)); pointer != "" {
-		fe.Pointer = pointer
-		return fe
+	place := plainField(field)
+	for range maxAround {
+		if fe.Pointer, fe.Setting = t.locate(u, sent, place); fe.Pointer != "" || fe.Setting != "" {
+			break
+		}
+		first, inner, ok := strings.Cut(place, ".")
+		if !ok || t.top[first] {
+			break
+		}
+		place = inner
 	}
-	rest := []string{}
-	for pattern != "" {
+	return fe
+}
+
+// locate finds the place with the longest beginning of the field that is known.
+func (t *Table) locate(u canonical.Upsert, sent *canonical.Request, field string) (pointer, setting string) {
+	if pointer := t.linked(u, sent, field); pointer != "" {
+		return pointer, ""
+	}
+	pattern, indexes := parseField(field)
+	last := -1 // the position that was last cut off, if nothing else was
+	for first := true; pattern != ""; first = false {
 		if f := t.find(pattern); f != nil {
-			fe.Pointer, fe.Setting = t.pointer(u, sent, f, indexes)
-			if free, ok := strings.CutSuffix(f.To, "*"); ok && fe.Pointer == strings.TrimSuffix(f.From, "/*") {
+			pointer, setting = t.pointer(u, sent, f, indexes)
+			if free, ok := strings.CutSuffix(f.To, "*"); ok && pointer == strings.TrimSuffix(f.From, "/*") {
 				if tail, ok := strings.CutPrefix(pattern, free); ok { // a free name that was not sent
 					name, _, _ := strings.Cut(tail, "[]")
-					fe.Pointer = canonical.JoinPointer(fe.Pointer, name)
+					pointer = canonical.JoinPointer(pointer, name)
 				}
-				return fe
+				return pointer, setting
 			}
-			if len(rest) == 1 && isIndex(rest[0]) && fe.Pointer != "" && f.from.IsList() {
-				fe.Pointer += "/" + rest[0]
+			if last >= 0 && pointer != "" {
+				pointer = t.element(u, sent, f, pointer, last)
 			}
-			return fe
+			return pointer, setting
 		}
 		if trimmed, ok := strings.CutSuffix(pattern, "[]"); ok {
 			pattern = trimmed
-			n := strings.Count(trimmed, "[]")
-			if n < len(indexes) {
-				rest = append([]string{strconv.Itoa(indexes[n])}, rest...)
+			if n := strings.Count(trimmed, "[]"); n < len(indexes) {
+				if last = -1; first {
+					last = indexes[n]
+				}
 				indexes = indexes[:n]
 			}
 			continue
@@ -255,10 +277,28 @@ func (t *Table) Locate(u canonical.Upsert, sent *canonical.Request, field string
 		if cut < 0 {
 			break
 		}
-		rest = append([]string{pattern[cut+1:]}, rest...)
-		pattern = pattern[:cut]
+		pattern, last = pattern[:cut], -1
 	}
-	return fe
+	return "", ""
+}
+
+// element returns the pointer of the element at a position of the list that f is
+// and that pointer points at; without one there, pointer itself.
+func (t *Table) element(u canonical.Upsert, sent *canonical.Request, f *Field, pointer string, at int) string {
+	if f.from.IsList() {
+		return fmt.Sprintf("%s/%d", pointer, at)
+	}
+	for _, l := range sent.Links {
+		if l.Data != "" || l.ToIndex != at || !strings.HasPrefix(l.To, f.To+"[]") {
+			continue
+		}
+		for p := l.From; p != canonical.Root; p = p.Parent() {
+			if p.Parent() == f.from {
+				return u.Customer.Pointer(p, l.FromIndex)
+			}
+		}
+	}
+	return pointer
 }
 
 // linked returns the pointer of a field that the request's links name outright:
@@ -272,13 +312,33 @@ func (t *Table) linked(u canonical.Upsert, sent *canonical.Request, field string
 			return l.Data + pointerTail(tail)
 		}
 	}
+	around := ""
 	for _, l := range sent.Links {
-		if tail, ok := below(l.To, field); ok && l.Data == "" && l.From != canonical.Root && (tail == "" || t.byTo[l.To] == nil) {
+		switch tail, ok := below(l.To, field); {
+		case ok && l.Data == "" && l.From != canonical.Root && (tail == "" || t.byTo[l.To] == nil):
 			return u.Customer.Pointer(l.From, l.FromIndex) + pointerTail(tail)
+		case !strings.HasPrefix(l.To, field+".") && !strings.HasPrefix(l.To, field+"[]"):
+		case l.Data == "": // the caller states more of it than providerData
+			return ""
+		default:
+			around = dataAround(l, field)
 		}
 	}
-	return ""
+	return around
 }
+
+// dataAround returns the pointer of a field that a link's field is in.
+func dataAround(l canonical.Link, field string) string {
+	pointer := l.Data
+	for to := l.To; len(to) > len(field); {
+		cut := strings.LastIndexByte(pointer, '/')
+		name := pointerUnescaper.Replace(pointer[cut+1:])
+		to, pointer = strings.TrimSuffix(strings.TrimSuffix(to, name), "."), pointer[:cut]
+	}
+	return pointer
+}
+
+var pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
 
 // below reports whether field is the field to or lies in it, and what follows.
 func below(to, field string) (tail string, ok bool) {
@@ -325,11 +385,11 @@ func (t *Table) pointer(u canonical.Upsert, sent *canonical.Request, f *Field, i
 	return u.Customer.Pointer(f.from, index), ""
 }
 
-// parseField turns "addresses.0.street[1]" into "addresses[].street[]" and the
+// parseField turns "addresses.0.street.1" into "addresses[].street[]" and the
 // positions 0 and 1.
 func parseField(field string) (pattern string, indexes []int) {
 	var b strings.Builder
-	for s := range strings.SplitSeq(plainField(field), ".") {
+	for s := range strings.SplitSeq(field, ".") {
 		if isIndex(s) {
 			n, _ := strconv.Atoi(s)
 			indexes = append(indexes, n)
@@ -344,12 +404,16 @@ func parseField(field string) (pattern string, indexes []int) {
 	return b.String(), indexes
 }
 
-// plainField turns "a[0].b" into "a.0.b".
+// plainField turns "a[0].b", "/a/0/b", "#/a/0/b" and "$.a[0]['b']" into "a.0.b".
 func plainField(field string) string {
+	field = strings.TrimPrefix(field, "$.")
+	if pointer, ok := strings.CutPrefix(strings.TrimPrefix(field, "#"), "/"); ok {
+		return pointerUnescaper.Replace(strings.ReplaceAll(pointer, "/", "."))
+	}
 	if !strings.Contains(field, "[") {
 		return field
 	}
-	return strings.NewReplacer("[]", "", "[", ".", "]", "").Replace(field)
+	return strings.NewReplacer("[]", "", "['", ".", `["`, ".", "']", "", `"]`, "", "[", ".", "]", "").Replace(field)
 }
 
 func isIndex(s string) bool {

@@ -31,6 +31,17 @@ func TestLocateRows(t *testing.T) {
 		{"places.0.street", "/addresses/0/lines", ""},
 		{"places.0.street.1", "/addresses/0/lines/1", ""},
 		{"places[0].street[1]", "/addresses/0/lines/1", ""},
+		{"mails.1", "/emails/1", ""},
+		{"mails[1]", "/emails/1", ""},
+		{"mails.7", "/emails", ""}, // not sent
+		{"/mails/1/address", "/emails/1/value", ""},
+		{"#/mails/1/address", "/emails/1/value", ""},
+		{"$.mails[1].address", "/emails/1/value", ""},
+		{"$['mails'][1]['address']", "/emails/1/value", ""},
+		{"Upsert.mails.1.address", "/emails/1/value", ""}, // a wrapper
+		{"request.body.mails.1", "/emails/1", ""},
+		{"a.b.c.d.mails", "", ""},
+		{"/body/extra/c~1d", "/attributes/c~1d", ""},
 		{"places.0.code", "/addresses/0/postalCode", ""},
 		{"first.0", "/name/givenName", ""},    // a scalar has no elements
 		{"first.more", "/name/givenName", ""}, // nor members
