@@ -48,7 +48,7 @@ func (a *Adapter) writable(stored canonical.Value) canonical.Value {
 	if stored.IsZero() {
 		return stored
 	}
-	v := compact(stored)
+	v := compact(stored).Clone() // changed below
 	for _, member := range a.readOnly {
 		v.Delete(member)
 	}
@@ -72,29 +72,41 @@ func (a *Adapter) writable(stored canonical.Value) canonical.Value {
 }
 
 // compact returns v without members that say nothing: null, empty texts, which
-// Complyt may refuse, and empty objects.
+// Complyt may refuse, and objects without others. The result is v itself if
+// there are none.
 func compact(v canonical.Value) canonical.Value {
-	if v.Kind() != canonical.KindObject {
+	if v.Kind() != canonical.KindObject || !hasEmpty(v) {
 		return v
 	}
 	kept := canonical.NewObject(v.Len())
 	for i := range v.Len() {
-		member := compact(v.At(i))
-		switch member.Kind() {
-		case canonical.KindAbsent, canonical.KindNull:
-			continue
-		case canonical.KindString:
-			if member.Str() == "" {
-				continue
-			}
-		case canonical.KindObject:
-			if member.Len() == 0 {
-				continue
-			}
+		if member := compact(v.At(i)); !isEmpty(member) {
+			kept.Set(v.NameAt(i), member)
 		}
-		kept.Set(v.NameAt(i), member)
 	}
 	return kept
+}
+
+// hasEmpty reports whether compact takes anything out of the object.
+func hasEmpty(object canonical.Value) bool {
+	for i := range object.Len() {
+		if v := object.At(i); isEmpty(v) || v.Kind() == canonical.KindObject && hasEmpty(v) {
+			return true
+		}
+	}
+	return false
+}
+
+func isEmpty(v canonical.Value) bool {
+	switch v.Kind() {
+	case canonical.KindAbsent, canonical.KindNull:
+		return true
+	case canonical.KindString:
+		return v.Str() == ""
+	case canonical.KindObject:
+		return v.Len() == 0
+	}
+	return false
 }
 
 // layouts are the forms in which Complyt takes and returns times; a fraction of

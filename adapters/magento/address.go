@@ -105,16 +105,16 @@ func (a *Adapter) flags(m *mapping.Mapper, c *canonical.Customer, i, billing, sh
 			lost = append(lost, t)
 		}
 	}
-	for _, role := range []struct {
-		name string
-		at   int
-	}{{"billing", billing}, {"shipping", shipping}} {
+	for _, role := range [...]struct {
+		name, to string
+		at       int
+	}{{"billing", "addresses[].default_billing", billing}, {"shipping", "addresses[].default_shipping", shipping}} {
 		switch {
 		case role.at != i:
 		case slices.Contains(from.Type.Value(), role.name):
-			m.Put("addresses[].default_"+role.name, canonical.Boolean(true), at)
+			m.Put(role.to, canonical.Boolean(true), at)
 		default:
-			m.PutFrom("addresses[].default_"+role.name, "/addresses/*/primary", canonical.Boolean(true), at)
+			m.PutFrom(role.to, "/addresses/*/primary", canonical.Boolean(true), at)
 		}
 	}
 	if p, ok := from.Primary.Get(); ok && !p {

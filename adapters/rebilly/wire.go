@@ -41,6 +41,14 @@ func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }
 // leadSource are the members of LeadSourceData.
 var leadSource = []string{"medium", "source", "campaign", "term", "content", "affiliate", "subAffiliate", "salesAgent", "clickId", "path", "referrer"}
 
+// leadRows are the rows of leadSource.
+var leadRows = func() (rows []string) {
+	for _, member := range leadSource {
+		rows = append(rows, "leadSource."+member)
+	}
+	return rows
+}()
+
 // fieldsFor is Customer of the definitions,
 // https://github.com/Rebilly/api-definitions, as far as it is writable.
 func fieldsFor(c Config) *mapping.Table {
@@ -85,8 +93,8 @@ func fieldsFor(c Config) *mapping.Table {
 		{To: "locale", From: "/locale", Clear: null},
 		{To: "leadSource", From: "/leadSource", Container: true},
 	}
-	for _, member := range leadSource {
-		f := mapping.Field{To: "leadSource." + member, From: "/leadSource/" + member, Max: 512, Clear: null}
+	for i, member := range leadSource {
+		f := mapping.Field{To: leadRows[i], From: "/leadSource/" + member, Max: 512, Clear: null}
 		if member == "referrer" {
 			f.Max = 2083
 		}
@@ -242,7 +250,7 @@ func (a *Adapter) emails(m *mapping.Mapper, c *canonical.Customer) {
 	}
 	for i, e := range list {
 		m.Text("primaryAddress.emails[].value", e.Value, mapping.Pos{To: i, From: i})
-		point(m, "primaryAddress.emails[].", "/emails/*", i, e.Type, a.config.EmailLabel, e.Primary, i == primary)
+		point(m, &emailRows, i, e.Type, a.config.EmailLabel, e.Primary, i == primary)
 	}
 }
 
@@ -253,25 +261,33 @@ func (a *Adapter) phones(m *mapping.Mapper, c *canonical.Customer) {
 	}
 	for i, p := range list {
 		m.Text("primaryAddress.phoneNumbers[].value", p.Value, mapping.Pos{To: i, From: i})
-		point(m, "primaryAddress.phoneNumbers[].", "/phoneNumbers/*", i, p.Type, a.config.PhoneLabel, p.Primary, i == primary)
+		point(m, &phoneRows, i, p.Type, a.config.PhoneLabel, p.Primary, i == primary)
 	}
 }
 
+// pointRows are the rows of one kind of contact points, and where they come from.
+type pointRows struct{ label, primary, from string }
+
+var (
+	emailRows = pointRows{"primaryAddress.emails[].label", "primaryAddress.emails[].primary", "/emails/*"}
+	phoneRows = pointRows{"primaryAddress.phoneNumbers[].label", "primaryAddress.phoneNumbers[].primary", "/phoneNumbers/*"}
+)
+
 // point adds the label and the primary mark of a contact point. Rebilly needs a
 // label on each, and one primary in a list.
-func point(m *mapping.Mapper, to, from string, i int, kind canonical.Field[string], label string, stated canonical.Field[bool], primary bool) {
+func point(m *mapping.Mapper, to *pointRows, i int, kind canonical.Field[string], label string, stated canonical.Field[bool], primary bool) {
 	at := mapping.Pos{To: i, From: i}
-	m.UseNull(from, i) // the label or mark goes back to what it is without a statement
+	m.UseNull(to.from, i) // the label or mark goes back to what it is without a statement
 	if !kind.HasValue() {
-		m.Constant(to+"label", canonical.Text(label), at)
-		m.Note(canonical.NoticeDefaulted, from+"/type", i, strings.Replace(to, "[]", fmt.Sprintf(".%d", i), 1)+"label", fmt.Sprintf("rebilly needs a label; sent %q", label))
+		m.Constant(to.label, canonical.Text(label), at)
+		m.Note(canonical.NoticeDefaulted, to.from+"/type", i, strings.Replace(to.label, "[]", fmt.Sprintf(".%d", i), 1), fmt.Sprintf("rebilly needs a label; sent %q", label))
 	} else {
-		m.Text(to+"label", kind, at)
+		m.Text(to.label, kind, at)
 	}
 	if stated.HasValue() {
-		m.Put(to+"primary", canonical.Boolean(primary), at)
+		m.Put(to.primary, canonical.Boolean(primary), at)
 	} else {
-		m.Constant(to+"primary", canonical.Boolean(primary), at)
+		m.Constant(to.primary, canonical.Boolean(primary), at)
 	}
 }
 
@@ -337,6 +353,6 @@ func taxNumbers(m *mapping.Mapper, c *canonical.Customer) {
 
 func lead(m *mapping.Mapper, l canonical.LeadSource) {
 	for i, f := range []canonical.Field[string]{l.Medium, l.Source, l.Campaign, l.Term, l.Content, l.Affiliate, l.SubAffiliate, l.SalesAgent, l.ClickID, l.Path, l.Referrer} {
-		m.Text("leadSource."+leadSource[i], f)
+		m.Text(leadRows[i], f)
 	}
 }
