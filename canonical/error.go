@@ -87,6 +87,9 @@ const (
 	BreakerSuccess Breaker = "success" // the provider answered sensibly
 	BreakerFailure Breaker = "failure"
 	BreakerIgnored Breaker = "ignored" // says nothing about the provider's health
+	// BreakerByStatus counts a 5xx as failure and a 4xx as success. It is in the
+	// table only: Error.Breaker resolves it.
+	BreakerByStatus Breaker = "by_status"
 )
 
 // Actor is who has to do something about an error.
@@ -150,7 +153,7 @@ var codes = []Info{
 	{UpstreamUnavailable, 503, "The provider is out of order", "The provider answered with a server error or a maintenance page.", "Send again later.", true, RetryRepeatable, BreakerFailure, ActsProvider},
 	{UpstreamOutcomeUnknown, 504, "Whether the provider applied it is not known", "The connection ended after the request was out and before the answer was in.", "Send the same customer again where retryable is true: the repeat converges. Otherwise look at the provider first.", true, RetryRepeatable, BreakerFailure, ActsNobody},
 	{UpstreamInvalidResponse, 502, "The provider's answer makes no sense", "The answer claims success but is unreadable, cut off, too large or lacks what would prove it.", "Send the same customer again where retryable is true; the operator checks base_url if it persists.", true, RetryRepeatable, BreakerFailure, ActsProvider},
-	{UpstreamUnclassified, 502, "The provider gave an answer nobody has classified", "No rule for this provider matches the answer.", "The operator reports the provider, status and upstream code, so that a rule is added.", false, RetryByStatus, BreakerIgnored, ActsOperator},
+	{UpstreamUnclassified, 502, "The provider gave an answer nobody has classified", "No rule for this provider matches the answer.", "The operator reports the provider, status and upstream code, so that a rule is added.", false, RetryByStatus, BreakerByStatus, ActsOperator},
 	{RouteCircuitOpen, 503, "The route is resting after failures", "Too many calls to this provider failed; nothing was sent.", "Wait as long as Retry-After says.", true, RetryLater, BreakerIgnored, ActsNobody},
 	{RouteCredentialGated, 503, "The route waits for a new credential", "The provider refused this route's credential before; nothing was sent.", "The operator corrects the route's credentials.", true, RetryLater, BreakerIgnored, ActsOperator},
 	{RouteThrottled, 503, "The route's own rate limit is used up", "The wait for the route's limit does not fit into the deadline; nothing was sent.", "Wait as long as Retry-After says, or allow more time with Prefer: wait.", true, RetryLater, BreakerIgnored, ActsNobody},
@@ -271,11 +274,10 @@ func (e *Error) Retryable() bool {
 
 // Breaker returns how the circuit breaker counts the error.
 func (e *Error) Breaker() Breaker {
-	in := e.Code.Info()
-	if in.Retry != RetryByStatus {
+	switch in := e.Code.Info(); {
+	case in.Breaker != BreakerByStatus:
 		return in.Breaker
-	}
-	if e.Status >= 500 {
+	case e.Status >= 500:
 		return BreakerFailure
 	}
 	return BreakerSuccess

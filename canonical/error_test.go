@@ -85,6 +85,10 @@ func TestCodes(t *testing.T) {
 		if got := e.Breaker(); got != test.breaker {
 			t.Errorf("%s: breaker %s, want %s", test.code, got, test.breaker)
 		}
+		// The catalogue says the same, or that it depends.
+		if in.Breaker != test.breaker && (in.Breaker != BreakerByStatus || in.Retry != RetryByStatus) {
+			t.Errorf("%s: the table says breaker %s, want %s", test.code, in.Breaker, test.breaker)
+		}
 		if in.Title == "" || in.Meaning == "" || in.Remedy == "" || strings.HasSuffix(in.Title, ".") {
 			t.Errorf("%s: title, meaning and remedy must be there: %+v", test.code, in)
 		}

@@ -433,6 +433,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	golden(t, "error.json", do(h, get("/v1/errors/upstream.invalid")))
+	golden(t, "error-by-status.json", do(h, get("/v1/errors/upstream.unclassified")))
 
 	for accept, want := range map[string]string{
 		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html; charset=utf-8",

@@ -86,7 +86,7 @@ var page = template.Must(template.New("error").Parse(`<!doctype html>
 <dt>What happened</dt><dd>{{.Meaning}}</dd>
 <dt>What to do</dt><dd>{{.Remedy}}</dd>
 <dt>Who acts</dt><dd>{{.Acts}}</dd>
-<dt>May the same request be sent again?</dt><dd>{{if .Again}}yes{{else}}not unchanged{{end}}</dd>
+<dt>May the same request be sent again?</dt><dd>{{if eq .Retry "by_status"}}where the result says retryable{{else if .Again}}yes{{else}}not unchanged{{end}}</dd>
 </dl>
 </html>
 `))
