@@ -69,6 +69,7 @@ const buckets = 10
 
 func (b *breaker) init(cfg *Config, obs Observer) {
 	if cfg.Breaker.Off {
+		obs.Breaker(BreakerOff)
 		return
 	}
 	b.obs, b.openFor = obs, cfg.Breaker.OpenFor

@@ -93,6 +93,18 @@ func TestBreakerLife(t *testing.T) {
 	})
 }
 
+func TestBreakerOff(t *testing.T) {
+	t.Parallel()
+	w := &watcher{}
+	c := open(t, Config{Base: &answers{status: 500}, Breaker: Breaker{Off: true, MinRequests: 1}}, canonical.Auth{}, w)
+	for range 3 {
+		wantCode(t, c.Do(t.Context(), put, status), canonical.UpstreamUnavailable)
+	}
+	if len(w.breaker) != 1 || w.breaker[0] != BreakerOff || c.State().Breaker != BreakerOff {
+		t.Errorf("observed %v, state %v, want off alone", w.breaker, c.State().Breaker)
+	}
+}
+
 func TestHungProbeRefusesOthersAndEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

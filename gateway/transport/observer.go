@@ -16,7 +16,8 @@ type Observer interface {
 	Retry(op string, code canonical.Code)
 	// LimiterWait ends a wait for the route's own rate limit.
 	LimiterWait(waited time.Duration)
-	// Breaker reports the breaker's new state.
+	// Breaker reports the breaker's new state. It begins closed, unless the
+	// first report, from New, is that it is off.
 	Breaker(state BreakerState)
 	// Gate reports that a gate has closed or opened. GateCredential closing is
 	// what an operator wants to be woken for.
