@@ -114,11 +114,11 @@ func TestCodes(t *testing.T) {
 	}
 	for want, list := range map[canonical.Code]string{
 		canonical.UpstreamBusy:             "521 461",
-		canonical.UpstreamInvalid:          "3017 8002 8010 8013 8014 8017 8018 8084 8086 8091 8092 8093 1001 1002 1003 1006 1007 1019 1039 1043 1059 618 8026 8087 8090 8126",
-		canonical.UpstreamMisconfigured:    "3217 8001 8003 8011 8045 8054 8127 1060 1061 91021",
-		canonical.UpstreamIdentityConflict: "8006 8007 8008 8066 8067 1014 1016 1032 1033 1047",
+		canonical.UpstreamInvalid:          "3017 8002 8010 8013 8014 8017 8018 8084 8086 8092 8093 1001 1002 1003 1006 1007 1019 1039 1043 1059 618 8026 8087 8090 8126",
+		canonical.UpstreamMisconfigured:    "3217 8001 8003 8004 8011 8012 8045 8054 8091 8127 1060 1061 91021",
+		canonical.UpstreamIdentityConflict: "8006 8007 8008 8028 8066 8067 8074 8075 1014 1016 1032 1033 1047",
 		canonical.UpstreamNotFound:         "8009 8015 8065 1011 1012",
-		canonical.UpstreamUnavailable:      "10001 10002 1023 1024 4001",
+		canonical.UpstreamUnavailable:      "10001 10002 1023 1024 4001 8088",
 		canonical.UpstreamUnclassified:     "7777",
 	} {
 		for code := range strings.FieldsSeq(list) {

@@ -341,14 +341,14 @@ func TestQuotedValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for message, want := range map[string]string{
-		"Invalid email id in comm channel b@example.com": "/emails/1/value",
-		"Invalid email id in comm channel":               "/emails/0/value",
-		"Invalid mobile":                                 "/identifiers/0/value",
+	for warning, want := range map[string]string{
+		`{"code":8057,"message":"Invalid email id in comm channel b@example.com"}`: "/emails/1/value",
+		`{"code":8057,"message":"Invalid email id in comm channel"}`:               "/emails/0/value",
+		`{"code":8056,"message":"Invalid mobile"}`:                                 "/identifiers/0/value",
 	} {
-		_, err := a.Interpret(u, req, reply(200, `{"response":[{"entityId":7,"warnings":[{"code":8057,"message":"`+message+`"}]}]}`))
+		_, err := a.Interpret(u, req, reply(200, `{"response":[{"entityId":7,"warnings":[`+warning+`]}]}`))
 		if e := canonical.AsError(err); e == nil || len(e.Fields) != 1 || e.Fields[0].Pointer != want {
-			t.Errorf("%q: error = %+v, want a pointer to %s", message, e, want)
+			t.Errorf("%s: error = %+v, want a pointer to %s", warning, e, want)
 		}
 	}
 }

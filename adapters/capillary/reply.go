@@ -67,6 +67,7 @@ type answer struct {
 	rows   []canonical.Value // one for each customer
 	issues []issue           // about the whole call
 	echoes []echo            // by row, if there is one for each customer
+	failed bool              // it counts failures
 }
 
 // about compares the rows with the customers that were sent. Their order is not
@@ -111,14 +112,19 @@ func read(got *canonical.Reply) answer {
 		return answer{known: true, rows: elements(body)}
 	case body.Kind() == canonical.KindArray:
 		return answer{known: true, issues: issues(body)}
-	case response.Kind() == canonical.KindArray && response.Len() > 0:
-		return answer{known: true, rows: elements(response), issues: issues(body.Get("errors"))}
-	case isRow(response):
-		return answer{known: true, rows: []canonical.Value{response}, issues: issues(body.Get("errors"))}
 	case isRow(body):
 		return answer{known: true, rows: []canonical.Value{body}}
 	}
-	list := slices.Concat(issues(body.Get("errors")), issues(body.Get("error")), issues(response.Get("errors")))
+	serious, _ := judge(issues(body.Get("warnings")))
+	list := append(issues(body.Get("errors")), serious...)
+	failed := isID(body.Get("failureCount").Str())
+	switch {
+	case response.Kind() == canonical.KindArray && response.Len() > 0:
+		return answer{known: true, rows: elements(response), issues: list, failed: failed}
+	case isRow(response):
+		return answer{known: true, rows: []canonical.Value{response}, issues: list, failed: failed}
+	}
+	list = slices.Concat(list, issues(body.Get("error")), issues(response.Get("errors")))
 	for _, is := range oldIssues(body) {
 		if is.code != "" || got.Status >= 400 { // a message alone may be a greeting
 			list = append(list, is)
@@ -232,23 +238,21 @@ func (c sentCustomer) rowVerdict(got *canonical.Reply, a answer, i int) (canonic
 	switch {
 	case !a.isOf(i) && !(alone && len(bad) > 0): // a lone complaint is about the lone customer
 		return canonical.Outcome{}, c.fail(got, canonical.UpstreamOutcomeUnknown, "the row names other identifiers than were sent")
-	case len(bad) > 0 && isBusy(bad):
-		return out, c.refusal(got, true, bad)
-	case len(bad) > 0 && out.RemoteID != "" && got.Status < 500:
-		e := c.refusal(got, true, bad)
-		e.Code = canonical.UpstreamPartiallyApplied
-		e.Message = canonical.CleanText("the customer is saved, but not all of it: " + messages(bad))
-		return out, e
 	case len(bad) > 0:
-		return out, c.refusal(got, true, bad)
+		e := c.refusal(got, true, bad)
+		if out.RemoteID != "" && got.Status < 500 && e.Code != canonical.UpstreamBusy {
+			e.Code = canonical.UpstreamPartiallyApplied
+			e.Message = canonical.CleanText("the customer is saved, but not all of it: " + messages(bad))
+		}
+		return out, e
 	case got.Status/100 != 2:
 		return out, c.refusal(got, true, nil)
 	case out.RemoteID == "":
 		return out, c.fail(got, canonical.UpstreamInvalidResponse, "the row names no entityId")
 	}
-	if h := got.Header.Get("fail"); alone && isID(h) {
+	if alone && (a.failed || isID(got.Header.Get("fail"))) {
 		out.Notices = append(out.Notices, canonical.Notice{Code: canonical.NoticeProvider,
-			Message: "capillary's headers count a failure (status_code " + canonical.Token(got.Header.Get("status_code")) + ") that the answer does not"})
+			Message: strings.TrimSpace("capillary counts a failure that the customer's row does not show " + canonical.Token(got.Header.Get("status_code")))})
 	}
 	return out, nil // added and updated look the same
 }
@@ -256,8 +260,8 @@ func (c sentCustomer) rowVerdict(got *canonical.Reply, a answer, i int) (canonic
 // entityID returns the id of the customer that a row is about, or "".
 func entityID(row canonical.Value) string {
 	for _, v := range []canonical.Value{row.Get("entityId"), row.Get("createdId"), row.Get("result", "id")} {
-		if isID(v.Str()) {
-			return v.Str()
+		if id := strings.TrimSuffix(v.Str(), ".0"); isID(id) {
+			return id
 		}
 	}
 	return ""
@@ -384,15 +388,22 @@ func (c sentCustomer) complaints(code canonical.Code, list []issue) []canonical.
 	var found []canonical.FieldError
 	for _, is := range list {
 		names := strings.Fields(codes[is.code].fields)
-		switch i := slices.IndexFunc(names, c.isSent); {
+		mentioned := c.table.Mentioned(strings.ReplaceAll(is.message, "[Source:", "[")) // a JSON parser's source is none of ours
+		i := slices.IndexFunc(names, func(name string) bool {
+			return c.isSent(name) && slices.ContainsFunc(mentioned, func(m string) bool { return rowOf(m) == rowOf(name) })
+		})
+		if i < 0 {
+			i = slices.IndexFunc(names, c.isSent)
+		}
+		switch {
 		case i >= 0:
 			names = names[i : i+1]
 		case len(names) > 0:
 			names = names[:1]
 		case code == canonical.UpstreamIdentityConflict:
-			names = c.conflicting(is.message)
+			names = c.conflicting(mentioned)
 		default:
-			names = c.table.Mentioned(is.message)
+			names = mentioned
 		}
 		for _, name := range names {
 			fe := c.complaint(name, is.message)
@@ -407,10 +418,10 @@ func (c sentCustomer) complaints(code canonical.Code, list []issue) []canonical.
 	return found
 }
 
-// conflicting returns the fields of the caller that the message names, or all
+// conflicting returns those of the mentioned fields that are the caller's, or all
 // identifiers that were sent: any of them may be the other record's.
-func (c sentCustomer) conflicting(message string) []string {
-	names := slices.DeleteFunc(c.table.Mentioned(message), func(name string) bool { return spelled[name] == nil || spelled[name].From == "" })
+func (c sentCustomer) conflicting(mentioned []string) []string {
+	names := slices.DeleteFunc(mentioned, func(name string) bool { return spelled[name] == nil || spelled[name].From == "" })
 	if len(names) > 0 {
 		return names
 	}
@@ -420,9 +431,7 @@ func (c sentCustomer) conflicting(message string) []string {
 // complaint is about the field, or about a setting that stands in for it.
 func (c sentCustomer) complaint(field, message string) canonical.FieldError {
 	fe := c.table.Complaint(c.u, c.sent, field, message)
-	if row := spelled[field]; row != nil {
-		fe.Field = row.To
-	}
+	fe.Field = rowOf(field)
 	switch setting := c.config.standIn(field); {
 	case strings.HasPrefix(field, "settings."):
 		fe.Field, fe.Setting = "", field
@@ -463,11 +472,16 @@ func (c sentCustomer) quoted(to, message string) string {
 
 // isSent reports whether the customer's own value is in the row of the field.
 func (c sentCustomer) isSent(field string) bool {
-	to := field
-	if row := spelled[field]; row != nil {
-		to = row.To
-	}
+	to := rowOf(field)
 	return slices.ContainsFunc(c.sent.Links, func(l canonical.Link) bool { return l.To == to })
+}
+
+// rowOf returns the path of the row that a field's spelling means.
+func rowOf(field string) string {
+	if row := spelled[field]; row != nil {
+		return row.To
+	}
+	return field
 }
 
 // spelled finds the rows by their aliases.
