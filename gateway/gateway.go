@@ -148,10 +148,10 @@ func (g *Gateway) Upsert(ctx context.Context, cmd Command) (*Envelope, error) {
 	for i, r := range routes[1:] {
 		g.workers.run(func() {
 			defer wg.Done()
-			g.deliver(ctx, r, base, cmd.Strict, &e.Results[i+1])
+			g.deliver(ctx, r, &base, cmd.Strict, &e.Results[i+1])
 		})
 	}
-	g.deliver(ctx, routes[0], base, cmd.Strict, &e.Results[0])
+	g.deliver(ctx, routes[0], &base, cmd.Strict, &e.Results[0])
 	wg.Wait()
 	e.Outcome = outcomeOf(e.Results)
 	g.logFailures(ctx, e)
@@ -206,7 +206,7 @@ func (g *Gateway) nextVersion() int64 {
 }
 
 // deliver takes the upsert to one route and fills in its result.
-func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, strict bool, result *Result) {
+func (g *Gateway) deliver(ctx context.Context, r *route, base *canonical.Upsert, strict bool, result *Result) {
 	started := time.Now()
 	result.Route, result.Provider, result.Required = r.Name, r.provider, r.Required
 	defer func() {
@@ -233,24 +233,23 @@ func (g *Gateway) deliver(ctx context.Context, r *route, base canonical.Upsert, 
 	result.Warnings = notices
 	// One upsert at a time per route and customer, in order of arrival: an
 	// older state must not overtake a newer one.
-	unlock, err := r.locks.lock(ctx, u.ID)
-	if err != nil {
+	if err := r.locks.lock(ctx, u.ID); err != nil {
 		result.fail(&canonical.Error{Code: canonical.RouteDeadline, Provider: r.provider, Op: request.Op, Message: "an earlier upsert of this customer took all the time", Err: err}, false)
 		return
 	}
-	defer unlock()
-	r.follow(ctx, u, request, result)
+	defer r.locks.unlock(u.ID)
+	r.follow(ctx, &u, request, result)
 }
 
 // maxSteps bounds the requests of one upsert to one route.
 const maxSteps = 8
 
 // follow sends request and what comes after it, to the end.
-func (r *route) follow(ctx context.Context, u canonical.Upsert, request *canonical.Request, result *Result) {
+func (r *route) follow(ctx context.Context, u *canonical.Upsert, request *canonical.Request, result *Result) {
 	for range maxSteps {
 		sent := request
 		got := r.Transport.Do(ctx, sent, func(reply *canonical.Reply) (canonical.Outcome, error) {
-			return r.Adapter.Interpret(u, sent, reply)
+			return r.Adapter.Interpret(*u, sent, reply)
 		})
 		result.Attempts += got.Attempts
 		result.Warnings = append(result.Warnings, got.Outcome.Notices...)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -9,51 +10,59 @@ import (
 // is ready for use. It keeps nothing for keys that nobody holds or waits for.
 type keyed struct {
 	mu     sync.Mutex
-	queues map[string][]chan struct{} // the holder's place first
+	queues map[string][]chan struct{} // by each key that is held: who waits for it
 }
 
-// lock waits for the key until ctx ends. unlock must be called exactly once.
-func (k *keyed) lock(ctx context.Context, key string) (unlock func(), err error) {
+// lock waits for the key until ctx ends. Unless it fails, unlock must be called
+// exactly once.
+func (k *keyed) lock(ctx context.Context, key string) error {
 	k.mu.Lock()
-	if k.queues == nil {
-		k.queues = map[string][]chan struct{}{}
-	}
-	queue := k.queues[key]
-	if len(queue) == 0 {
-		k.queues[key] = append(queue, nil)
+	queue, held := k.queues[key]
+	if !held {
+		if k.queues == nil {
+			k.queues = map[string][]chan struct{}{}
+		}
+		k.queues[key] = nil
 		k.mu.Unlock()
-		return func() { k.leave(key, nil) }, nil
+		return nil
 	}
 	turn := make(chan struct{})
 	k.queues[key] = append(queue, turn)
 	k.mu.Unlock()
 	select {
 	case <-turn:
-		return func() { k.leave(key, turn) }, nil
+		return nil
 	case <-ctx.Done():
 		k.leave(key, turn)
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
-// leave takes a place out of the queue and, if it was the first, wakes the next.
-func (k *keyed) leave(key string, place chan struct{}) {
+// leave takes a place out of the queue, or passes its turn on.
+func (k *keyed) leave(key string, turn chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	queue := k.queues[key]
-	for i, c := range queue {
-		if c != place {
-			continue
-		}
-		queue = append(queue[:i:i], queue[i+1:]...)
-		if len(queue) == 0 {
-			delete(k.queues, key)
-			return
-		}
-		k.queues[key] = queue
-		if i == 0 {
-			close(queue[0])
-		}
+	if i := slices.Index(queue, turn); i >= 0 {
+		k.queues[key] = slices.Delete(queue, i, i+1)
 		return
 	}
+	k.pass(key)
+}
+
+// unlock gives the key to the one who has waited longest.
+func (k *keyed) unlock(key string) {
+	k.mu.Lock()
+	k.pass(key)
+	k.mu.Unlock()
+}
+
+func (k *keyed) pass(key string) {
+	queue := k.queues[key]
+	if len(queue) == 0 {
+		delete(k.queues, key)
+		return
+	}
+	close(queue[0])
+	k.queues[key] = queue[1:]
 }

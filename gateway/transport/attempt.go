@@ -55,10 +55,11 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	if err := cl.Err(); err != nil || !fits(cl, 0) {
 		return outcome, outOfTime(err)
 	}
-	if e = c.bulkhead.enter(cl); e != nil {
+	slot, e := c.bulkhead.enter(cl)
+	if e != nil {
 		return outcome, e
 	}
-	defer c.bulkhead.leave()
+	defer c.bulkhead.leave(slot)
 	if e = c.gate.enter(cl); e != nil {
 		return outcome, e
 	}
@@ -85,10 +86,7 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	x := &exchange{
 		client: c, ctx: cl, op: cl.req.Op, method: cl.req.Method, safe: cl.safe, repeatable: cl.repeatable,
 		url: cl.url, body: cl.req.Body, header: c.header(cl.req.Header, cl.trace, cl.traced), token: tok,
-	}
-	x.read = func(got *canonical.Reply) (err error) {
-		outcome, err = cl.interpret(got)
-		return err
+		interpret: cl.interpret,
 	}
 	if cl.sent == 0 {
 		c.budget.deposit() // only what is sent earns retries
@@ -96,15 +94,11 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	cl.sent++
 	cl.tries++
 	cl.inToken = false
-	sent := time.Now()
 	e = x.run(admitted)
-	if x.overruled {
-		outcome = canonical.Outcome{}
-	}
 	if e != nil && e.Code == canonical.RouteDeadline {
 		cl.sent-- // the connection came too late
 	}
-	c.gate.note(cl, e, sent)
+	c.gate.note(cl, e, x.start)
 	if e != nil && e.Code == canonical.UpstreamUnauthenticated {
 		if tok != nil && !cl.renewed {
 			c.tokens.invalidate(tok)
@@ -114,7 +108,7 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 			c.gate.refused(e.Code)
 		}
 	}
-	return outcome, e
+	return x.outcome, e
 }
 
 // admit is the last layers before a request goes out. Only its admission to the
@@ -139,16 +133,15 @@ type exchange struct {
 	header           http.Header
 	body             []byte
 	token            *token
-	read             func(*canonical.Reply) error
+	interpret        Interpret
 
 	trace    httptrace.ClientTrace
 	assigned atomic.Bool // a connection has the request
 	wrote    atomic.Bool // its header is written, or about to be
 	attempt  context.Context
 	start    time.Time
-	// overruled says that the reply was not taken for the success that it was
-	// read as.
-	overruled bool
+	got      canonical.Reply
+	outcome  canonical.Outcome // as interpreted, unless it was not taken for success
 }
 
 // errTimeout ends an attempt that used up its own time.
@@ -182,7 +175,8 @@ func (x *exchange) run(a admission) (e *canonical.Error) {
 		return c.complete(e, x, nil)
 	}
 	defer resp.Body.Close()
-	got := &canonical.Reply{Status: resp.StatusCode, Header: resp.Header}
+	got := &x.got
+	got.Status, got.Header = resp.StatusCode, resp.Header
 	if resp.StatusCode >= 200 { // 101 has a connection for a body, not a reply
 		got.Body, err = readBody(resp, c.cfg.MaxReply)
 	}
@@ -243,7 +237,8 @@ func (x *exchange) classify(got *canonical.Reply, incomplete error) (e *canonica
 			e = x.client.fault(x.op, "the provider's answer could not be read", &panicError{v, debug.Stack()})
 		}
 	}()
-	if err := x.read(got); err != nil {
+	outcome, err := x.interpret(got)
+	if x.outcome = outcome; err != nil {
 		return canonical.AsError(err)
 	}
 	var text string
@@ -257,6 +252,6 @@ func (x *exchange) classify(got *canonical.Reply, incomplete error) (e *canonica
 	default:
 		return nil
 	}
-	x.overruled = true
+	x.outcome = canonical.Outcome{}
 	return &canonical.Error{Code: canonical.UpstreamInvalidResponse, Message: text, Err: incomplete}
 }

@@ -153,16 +153,16 @@ func (c *Client) fetchToken(ctx context.Context) (tok *token, e *canonical.Error
 		url: c.tokens.url, body: a.Request.Body, header: c.tokenHeader(ctx),
 	}
 	sent := time.Now()
-	x.read = func(got *canonical.Reply) error {
+	x.interpret = func(got *canonical.Reply) (none canonical.Outcome, err error) {
 		value, lives, err := a.Read(got)
 		if err != nil {
-			return err
+			return none, err
 		}
 		if v := a.Prefix + value.Reveal(); value != "" && validValue(v) {
 			tok = newToken(v, sent, orElse(max(lives, 0), a.Lifetime))
-			return nil
+			return none, nil
 		}
-		return &canonical.Error{Code: canonical.UpstreamInvalidResponse, Message: "the provider's token is not usable"}
+		return none, &canonical.Error{Code: canonical.UpstreamInvalidResponse, Message: "the provider's token is not usable"}
 	}
 	if e = x.run(admitted); e != nil {
 		return nil, e

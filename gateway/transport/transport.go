@@ -241,7 +241,8 @@ func (c *Client) Do(ctx context.Context, req *canonical.Request, interpret Inter
 	r.URL = u
 	// The reply, the error and the outcome are in cl: retryablehttp would lose
 	// them when the deadline ends during a backoff.
-	_, err = c.retry.Do(&retryablehttp.Request{Request: r})
+	cl.request.Request = r
+	_, err = c.retry.Do(&cl.request)
 	if cl.probe {
 		c.gate.settle(cl)
 	}
@@ -309,6 +310,7 @@ type call struct {
 	probe    bool // this call probes the credential gate
 	accepted bool // the provider accepted the credential
 	delay    time.Duration
+	request  retryablehttp.Request
 	resp     http.Response
 }
 
