@@ -36,6 +36,9 @@ var (
 	tags        = regexp.MustCompile(`</?[a-zA-Z!][^>]{0,200}>`)
 	traces      = regexp.MustCompile(`(?s)(?:Stack ?trace:|\n\s*#\d+ |\n\s*at [\w$.]+\(|Traceback \(most recent call last\)|\bgoroutine \d+ \[).*`)
 	paths       = regexp.MustCompile(`(?:/[\w.-]+){3,}\.(?:php|py|java|rb|js|go|phtml)(?::\d+|\(\d+\))?`)
+	folders     = regexp.MustCompile(`(^|[^\w.:/-])(?:/(?:var|usr|opt|srv|etc|root|tmp|proc)(?:/[\w.@+-]+)+|/(?:home|app|www|mnt)(?:/[\w.@+-]+){2,}|[A-Za-z]:\\[\w.\\-]+)(?::\d+|\(\d+\))?`)
+	userinfo    = regexp.MustCompile(`://[^\s/@]+@`)
+	parameters  = regexp.MustCompile(`(?i)\b(\w*(?:token|secret|password|passwd|api[_-]?key|signature))=([^\s&"']{4,})`)
 	credentials = regexp.MustCompile(`(?i)\b(bearer|basic|oauth_\w+|api[_ -]?key|token|secret|password|authorization)(\s*[:=]\s*|\s+)("?)[A-Za-z0-9+/=_\-.~]{12,}`)
 	keyLike     = regexp.MustCompile(`\b(?:(?:sk|pk|api)_(?:live|sandbox|test)|(?:live|sandbox|test)_(?:sk|pk|api))_\w+|\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
 	spaces      = regexp.MustCompile(`[\s\p{C}]+`)
@@ -55,8 +58,13 @@ func CleanText(s string) string {
 	if strings.Contains(s, "<") {
 		s = tags.ReplaceAllString(s, " ")
 	}
-	if strings.Contains(s, "/") {
+	if strings.ContainsAny(s, `/\`) {
 		s = paths.ReplaceAllString(s, "(path)")
+		s = folders.ReplaceAllString(s, "$1(path)")
+		s = userinfo.ReplaceAllString(s, "://"+masked+"@")
+	}
+	if strings.Contains(s, "=") {
+		s = parameters.ReplaceAllString(s, "$1="+masked)
 	}
 	s = credentials.ReplaceAllString(s, "$1$2$3"+masked)
 	s = keyLike.ReplaceAllString(s, masked)

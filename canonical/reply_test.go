@@ -78,6 +78,11 @@ func TestCleanText(t *testing.T) {
 		{`api_key="sk_live_0123456789abcdef"`, `api_key="***"`},
 		{"oauth_token=0123456789abcdef0123", "oauth_token=***"},
 		{"the token is expired", "the token is expired"},
+		{"see https://kim:pw@example.com/x?token=abcdef&page=1", "see https://***@example.com/x?token=***&page=1"},
+		{`no class in /var/www/html/vendor/magento/framework, "/opt/api/server.jar:12"`, `no class in (path), "(path)"`},
+		{`in C:\inetpub\wwwroot\web.config`, "in (path)"},
+		{"/home/city and /addresses/0/city must be texts; see https://example.com/opt/in/now", "/home/city and /addresses/0/city must be texts; see https://example.com/opt/in/now"},
+		{"password=min 8", "password=min 8"},
 	}
 	for _, test := range tests {
 		if got := CleanText(test.in); got != test.want {
