@@ -119,7 +119,11 @@ func (a *Adapter) TranslateBatch(us []canonical.Upsert) (*canonical.Request, []c
 		}
 		rows[i].Outcome.Notices = notices
 		body.Append(m.Body)
-		req.Links = append(req.Links, m.Links()...)
+		if links := m.Links(); req.Links == nil {
+			req.Links = links
+		} else {
+			req.Links = append(req.Links, links...)
+		}
 		req.Repeatable = req.Repeatable && converges(m.Body)
 	}
 	if body.Len() == 0 {

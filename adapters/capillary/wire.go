@@ -176,20 +176,26 @@ func (a *Adapter) customer(u canonical.Upsert) *mapping.Mapper {
 
 // keys puts the identifiers of a profile one after the other.
 type keys struct {
-	m    *mapping.Mapper
-	n    int
-	seen map[string]bool // by type, and by type and value
+	m   *mapping.Mapper
+	put []key
+}
+
+// key is an identifier.
+type key struct{ kind, value string }
+
+// has reports whether there is an identifier of the type.
+func (k *keys) has(kind string) bool {
+	return slices.ContainsFunc(k.put, func(key key) bool { return key.kind == kind })
 }
 
 // add puts the value of an identifier into the row of to and returns its
 // position. It reports false for one that is there already.
 func (k *keys) add(to, kind, value string, from int) (mapping.Pos, bool) {
-	at := mapping.Pos{To: k.n, From: from}
-	if k.seen[kind+" "+value] {
+	at := mapping.Pos{To: len(k.put), From: from}
+	if slices.Contains(k.put, key{kind, value}) {
 		return at, false
 	}
-	k.seen[kind], k.seen[kind+" "+value] = true, true
-	k.n++
+	k.put = append(k.put, key{kind, value})
 	m := k.m
 	if to == keyValue {
 		m.Put(keyType, canonical.Text(kind), at)
@@ -204,7 +210,7 @@ func (k *keys) add(to, kind, value string, from int) (mapping.Pos, bool) {
 // place of which an identifier of the same type may be stated, the others that
 // are stated, and the card.
 func (a *Adapter) identifiers(m *mapping.Mapper, u canonical.Upsert) {
-	c, k := u.Customer, keys{m: m, seen: map[string]bool{}}
+	c, k := u.Customer, keys{m: m, put: make([]key, 0, 4)}
 	for _, kind := range a.config.Identifiers {
 		if slices.ContainsFunc(c.Identifiers.Value(), func(id canonical.Identifier) bool { return keyKind(id.Type.Value()) == kind }) {
 			continue
@@ -233,11 +239,11 @@ func (a *Adapter) identifiers(m *mapping.Mapper, u canonical.Upsert) {
 		}
 	}
 	needed := a.config.Require
-	if k.n == 0 {
+	if len(k.put) == 0 {
 		needed = a.config.Identifiers
 	}
 	for _, kind := range needed {
-		if !k.seen[kind] {
+		if !k.has(kind) {
 			m.Missing(map[string]string{"externalId": externalID, "mobile": mobile, "email": email}[kind])
 		}
 	}
@@ -359,7 +365,7 @@ func contacts(m *mapping.Mapper, c *canonical.Customer) {
 			m.Note(canonical.NoticeDropped, "/phoneNumbers/*", i, "commChannels", "capillary has no place for fax numbers; it was not sent")
 			continue
 		}
-		contact(m, "mobile", digits(p.Value.Value()), p.Primary, i == primary, p.Verified, p.Type, mapping.Pos{To: n, From: i})
+		contact(m, &mobileRows, digits(p.Value.Value()), p.Primary, i == primary, p.Verified, p.Type, mapping.Pos{To: n, From: i})
 		if p.Type.Value() == "mobile" {
 			m.Use("/phoneNumbers/*/type", i)
 		}
@@ -367,27 +373,36 @@ func contacts(m *mapping.Mapper, c *canonical.Customer) {
 	}
 	primary = c.PrimaryEmail()
 	for i, e := range c.Emails.Value() {
-		contact(m, "email", e.Value.Value(), e.Primary, i == primary, e.Verified, e.Type, mapping.Pos{To: n, From: i})
+		contact(m, &emailRows, e.Value.Value(), e.Primary, i == primary, e.Verified, e.Type, mapping.Pos{To: n, From: i})
 		n++
 	}
 }
 
-// contact puts one channel of the kind at the position.
-func contact(m *mapping.Mapper, kind, value string, stated canonical.Field[bool], primary bool, verified canonical.Field[bool], use canonical.Field[string], at mapping.Pos) {
+// channelRows are the rows of one kind of channel.
+type channelRows struct{ kind, value, primary, verified, residence, office string }
+
+var mobileRows, emailRows = rowsOf("mobile"), rowsOf("email")
+
+func rowsOf(kind string) channelRows {
 	base := "profiles[0].commChannels[" + kind + "]."
-	m.Constant(channelType, canonical.Text(kind), at)
-	m.Put(base+"value", canonical.Text(value), at)
+	return channelRows{kind, base + "value", base + "primary", base + "verified", base + "meta.residence", base + "meta.office"}
+}
+
+// contact puts one channel at the position.
+func contact(m *mapping.Mapper, to *channelRows, value string, stated canonical.Field[bool], primary bool, verified canonical.Field[bool], use canonical.Field[string], at mapping.Pos) {
+	m.Constant(channelType, canonical.Text(to.kind), at)
+	m.Put(to.value, canonical.Text(value), at)
 	if stated.HasValue() {
-		m.Put(base+"primary", canonical.Boolean(primary), at)
+		m.Put(to.primary, canonical.Boolean(primary), at)
 	} else {
-		m.Constant(base+"primary", canonical.Boolean(primary), at)
+		m.Constant(to.primary, canonical.Boolean(primary), at)
 	}
-	m.Bool(base+"verified", verified, at)
+	m.Bool(to.verified, verified, at)
 	switch use.Value() {
 	case "home":
-		m.Put(base+"meta.residence", canonical.Boolean(true), at)
+		m.Put(to.residence, canonical.Boolean(true), at)
 	case "work":
-		m.Put(base+"meta.office", canonical.Boolean(true), at)
+		m.Put(to.office, canonical.Boolean(true), at)
 	}
 }
 
