@@ -271,6 +271,57 @@ func TestBulkhead(t *testing.T) {
 	})
 }
 
+// Behind a provider that hangs, callers do not wait for what cannot come.
+func TestBulkheadQueueFollowsTheProvider(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		takes := time.Millisecond
+		c := open(t, Config{Timeout: 8 * time.Second, Limit: Limit{Concurrency: 4}, Base: fake(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			d := takes
+			mu.Unlock()
+			select {
+			case <-time.After(d):
+				return reply(200, ""), nil
+			case <-r.Context().Done():
+				return hang(r)
+			}
+		})}, canonical.Auth{}, nil)
+		var wg sync.WaitGroup
+		for range 2000 { // half a second of work
+			wg.Go(func() { wantCode(t, c.Do(t.Context(), put, status), "") })
+		}
+		wg.Wait()
+
+		mu.Lock()
+		takes = time.Hour
+		mu.Unlock()
+		most := int64(0)
+		for range 300 { // three seconds
+			wg.Go(func() { c.Do(t.Context(), put, status) })
+			time.Sleep(10 * time.Millisecond)
+			most = max(most, c.bulkhead.waiting.Load())
+		}
+		if most > 20 { // as many as come in 200ms; 1s/200ms of 4 have a turn in time
+			t.Errorf("%d wait behind a provider that hangs, want at most 20 of 300", most)
+		}
+		wg.Wait()
+
+		mu.Lock()
+		takes = time.Millisecond
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		for range 50 { // it is well again
+			wantCode(t, c.Do(t.Context(), put, status), "")
+		}
+		for range 200 {
+			wg.Go(func() { wantCode(t, c.Do(t.Context(), put, status), "") })
+		}
+		wg.Wait()
+	})
+}
+
 func TestPause(t *testing.T) {
 	t.Parallel()
 	a, w := &answers{status: 200}, &watcher{}

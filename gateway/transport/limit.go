@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"customer-gateway/canonical"
@@ -9,28 +10,38 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// bulkhead bounds a route's parallel attempts.
+// bulkhead bounds a route's parallel attempts, and how many wait for a slot:
+// those behind a provider that hangs would fill the gateway for nothing.
 type bulkhead struct {
 	slots   chan struct{} // nil for no bound
 	maxWait time.Duration
+	began   time.Time
+	waiting atomic.Int64
+	moved   atomic.Int64 // when a slot was last taken or given back, since began
+	held    atomic.Int64 // how long a slot is held, as a moving average
 }
 
 func (b *bulkhead) init(cfg *Config) {
 	b.maxWait = cfg.MaxWait
+	b.began = time.Now()
 	if cfg.Limit.Concurrency > 0 {
 		b.slots = make(chan struct{}, cfg.Limit.Concurrency)
 	}
 }
 
-// enter takes a slot; leave gives it back.
-func (b *bulkhead) enter(ctx context.Context) *canonical.Error {
+// enter takes a slot; leave gives it back and wants to know when it was taken.
+func (b *bulkhead) enter(ctx context.Context) (at time.Duration, e *canonical.Error) {
 	if b.slots == nil {
-		return nil
+		return 0, nil
 	}
 	select {
 	case b.slots <- struct{}{}:
-		return nil
+		return b.took(), nil
 	default:
+	}
+	defer b.waiting.Add(-1)
+	if b.waiting.Add(1) > b.turns() {
+		return 0, saturated()
 	}
 	wait := b.maxWait
 	if deadline, ok := ctx.Deadline(); ok {
@@ -40,18 +51,45 @@ func (b *bulkhead) enter(ctx context.Context) *canonical.Error {
 	defer t.Stop()
 	select {
 	case b.slots <- struct{}{}:
-		return nil
+		return b.took(), nil
 	case <-t.C:
-		return refusal(canonical.RouteSaturated, "all parallel calls of this route are taken")
+		return 0, saturated()
 	case <-ctx.Done():
-		return outOfTime(ctx.Err())
+		return 0, outOfTime(ctx.Err())
 	}
 }
 
-func (b *bulkhead) leave() {
-	if b.slots != nil {
-		<-b.slots
+func (b *bulkhead) took() time.Duration {
+	now := time.Since(b.began)
+	b.moved.Store(int64(now))
+	return now
+}
+
+func (b *bulkhead) leave(at time.Duration) {
+	if b.slots == nil {
+		return
 	}
+	now := time.Since(b.began)
+	b.moved.Store(int64(now))
+	// Those who race here lose a sample, no more.
+	held := b.held.Load()
+	b.held.Store(held + (int64(now-at)-held)/4)
+	<-b.slots
+}
+
+// queue is how many may always wait, for each slot: a provider that is slow for
+// a moment costs nobody his turn.
+const queue = 4
+
+// turns is how many can have a slot within maxWait (Little's law), but at least
+// the queue. While nothing moves, a slot is held for at least as long as that.
+func (b *bulkhead) turns() int64 {
+	held := max(b.held.Load(), int64(time.Since(b.began))-b.moved.Load(), 1)
+	return max(queue, int64(b.maxWait)/held) * int64(cap(b.slots))
+}
+
+func saturated() *canonical.Error {
+	return refusal(canonical.RouteSaturated, "all parallel calls of this route are taken")
 }
 
 // limiter hands out one token for each attempt. It only ever looks at the rate
