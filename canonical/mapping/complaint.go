@@ -22,6 +22,42 @@ func (t *Table) Complaint(u canonical.Upsert, sent *canonical.Request, field, me
 	return fe
 }
 
+// Errors turns complaints into field errors that point at what the caller sent.
+// Where the named field is not known, the fields that the text mentions count;
+// without any, the field error has neither pointer nor setting. What is said
+// twice of the same place is there once.
+func (t *Table) Errors(u canonical.Upsert, sent *canonical.Request, said []Said) []canonical.FieldError {
+	var found []canonical.FieldError
+	add := func(fe canonical.FieldError) {
+		same := func(o canonical.FieldError) bool {
+			return o.Pointer == fe.Pointer && o.Setting == fe.Setting && o.Message == fe.Message && (Located(fe) || o.Field == fe.Field)
+		}
+		if !slices.ContainsFunc(found, same) {
+			found = append(found, fe)
+		}
+	}
+	for _, s := range said {
+		fe := t.Complaint(u, sent, s.Field, s.Text)
+		mentioned := t.Mentioned(s.Text)
+		if Located(fe) || len(mentioned) == 0 {
+			add(fe)
+			continue
+		}
+		for _, field := range mentioned {
+			fe := t.Complaint(u, sent, field, s.Text)
+			if s.Field != "" {
+				fe.Field = canonical.CleanText(s.Field)
+			}
+			add(fe)
+		}
+	}
+	return found
+}
+
+// Located reports whether a field error leads anywhere: to something that the
+// caller or the operator states.
+func Located(fe canonical.FieldError) bool { return fe.Pointer != "" || fe.Setting != "" }
+
 // maxMessage is how much of a message is searched.
 const maxMessage = 4000
 

@@ -98,3 +98,35 @@ func TestNoRoute(t *testing.T) {
 		}
 	}
 }
+
+// TestErrors holds which fields a list of complaints is about.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	u := decode(t, `{"name":{"givenName":"Kim"},"emails":[{"value":"a@b.co"}]}`)
+	m := acme.Start(u)
+	fill(m, u)
+	sent := &canonical.Request{Links: m.Links()}
+	for _, tt := range []struct {
+		said []mapping.Said
+		want []string
+	}{
+		{nil, nil},
+		{[]mapping.Said{{"first", "is required"}}, []string{"/name/givenName [first] is required"}},
+		{[]mapping.Said{{"first", "no"}, {"FIRST", "no"}, {"first", "nor this"}}, []string{"/name/givenName [first] no", "/name/givenName [first] nor this"}},
+		{[]mapping.Said{{"", "first and Surname differ"}}, []string{"/name/givenName [first] first and Surname differ", "/name/familyName [Surname] first and Surname differ"}},
+		{[]mapping.Said{{"info", "Surname is odd"}}, []string{"/name/familyName [info] Surname is odd"}},
+		{[]mapping.Said{{"info", "odd"}, {"", "odd"}}, []string{" [info] odd", " [] odd"}},
+		{[]mapping.Said{{"site", "unknown"}}, []string{"site_id [site] unknown"}},
+	} {
+		var got []string
+		for _, fe := range acme.Errors(u, sent, tt.said) {
+			if mapping.Located(fe) != (fe.Pointer+fe.Setting != "") {
+				t.Errorf("Located(%+v) is wrong", fe)
+			}
+			got = append(got, fe.Pointer+fe.Setting+" ["+fe.Field+"] "+fe.Message)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("Errors(%q) = %q, want %q", tt.said, got, tt.want)
+		}
+	}
+}

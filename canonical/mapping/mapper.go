@@ -274,8 +274,10 @@ func (f *Field) check(s string) (canonical.FieldCode, string) {
 			return canonical.FieldTooLong, fmt.Sprintf("takes at most %d characters; there are %d", f.Max, n)
 		}
 	}
-	if f.Min > 0 && len(s) < f.Min*utf8.UTFMax && utf8.RuneCountInString(s) < f.Min {
-		return canonical.FieldInvalid, fmt.Sprintf("takes at least %d characters", f.Min)
+	if f.Min > 0 {
+		if inner := strings.TrimSpace(s); len(inner) < f.Min*utf8.UTFMax && utf8.RuneCountInString(inner) < f.Min {
+			return canonical.FieldInvalid, fmt.Sprintf("takes at least %d characters beside white space around them", f.Min)
+		}
 	}
 	if f.Enum != nil && !slices.Contains(f.Enum, s) {
 		return canonical.FieldUnsupported, "takes one of " + strings.Join(f.Enum, ", ")
@@ -323,6 +325,11 @@ func (m *Mapper) lacks(f *Field, pos Pos) {
 	missing := canonical.FieldError{Field: field, Setting: f.Setting, Code: canonical.FieldRequired, Message: m.table.provider + " requires " + field}
 	if f.From != "" {
 		missing.Pointer, missing.Setting = m.u.Customer.Pointer(f.from, pos.From), ""
+	}
+	for _, l := range m.links { // providerData may have taken it away
+		if l.Data != "" && l.To == field {
+			missing.Pointer, missing.Setting = l.Data, ""
+		}
 	}
 	same := func(fe canonical.FieldError) bool {
 		return fe.Pointer == missing.Pointer && fe.Setting == missing.Setting && (fe.Pointer != "" || fe.Field == field)

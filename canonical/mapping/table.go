@@ -33,6 +33,7 @@ type Field struct {
 	// Required says that the provider refuses a body (or list element) without it.
 	Required bool
 	// Min and Max bound the number of characters of a text; 0 means no bound.
+	// White space around the text does not count for Min.
 	Min, Max int
 	// Chars limits the characters of a text.
 	Chars *Chars
