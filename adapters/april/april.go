@@ -182,11 +182,11 @@ func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical
 		a.person(m, u)
 	}
 	for _, d := range u.ProviderData {
-		object := d.Object
-		if inner := object.Get(action); object.Len() == 1 && inner.Kind() == canonical.KindObject {
-			object = inner
+		if inner := d.Object.Get(action); d.Object.Len() == 1 && inner.Kind() == canonical.KindObject {
+			m.MergeAt(&m.Body, "", canonical.JoinPointer("/providerData", d.Key, action), inner)
+			continue
 		}
-		m.Merge(&m.Body, "", d, object)
+		m.Merge(&m.Body, "", d, d.Object)
 	}
 	notices, err := m.Finish()
 	if err != nil {
@@ -208,13 +208,13 @@ func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical
 // Interpret reads the reply.
 func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
 	if got.Status >= 200 && got.Status < 300 {
-		return a.success(sent, got)
+		return a.success(u, sent, got)
 	}
-	return canonical.Outcome{}, a.failure(u, sent, got)
+	return canonical.Outcome{}, a.failure(u, sent, got, got.Status)
 }
 
 // success accepts only a body that names the customer.
-func (a *Adapter) success(sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
+func (a *Adapter) success(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
 	body, ok := got.JSON()
 	id, merchant := body.Get("customerId").Str(), body.Get("merchantId").Str()
 	switch {
@@ -222,6 +222,8 @@ func (a *Adapter) success(sent *canonical.Request, got *canonical.Reply) (canoni
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer is not JSON; check base_url")
 	case body.Kind() == canonical.KindString:
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamMisconfigured, "the answer is that of the retired Limepay API; check base_url")
+	case id == "" && statusOf(body) >= 400: // a refusal under the wrong status
+		return canonical.Outcome{}, a.failure(u, sent, got, statusOf(body))
 	case id == "":
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer names no customerId")
 	case a.config.MerchantID != "" && merchant != "" && merchant != a.config.MerchantID:

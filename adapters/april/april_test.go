@@ -133,3 +133,36 @@ func TestProviderData(t *testing.T) {
 		}
 	}
 }
+
+// TestRequired holds that a required field which the caller's own providerData
+// clears is reported there, and that a blank text counts as none.
+func TestRequired(t *testing.T) {
+	t.Parallel()
+	for customer, want := range map[string]string{
+		`{}`: "mapping.required_missing required /emails",
+		`{"emails":[{"value":"a@example.com"}],"providerData":{"april":{"emailAddress":null}}}`:                            "mapping.required_missing required /providerData/april/emailAddress",
+		`{"emails":[{"value":"a@example.com"}],"providerData":{"april":{"UpsertConsumerCustomer":{"emailAddress":null}}}}`: "mapping.required_missing required /providerData/april/UpsertConsumerCustomer/emailAddress",
+		`{"emails":[{"value":"a@example.com"}],"name":{"givenName":" "}}`:                                                  "mapping.unrepresentable invalid /name/givenName",
+	} {
+		_, _, err := New(Config{}).Translate(adaptertest.Upsert(adaptertest.Decode(t, "c", []byte(customer)), "april-au", "april", ""))
+		e := canonical.AsError(err)
+		if e == nil || len(e.Fields) != 1 || string(e.Code)+" "+string(e.Fields[0].Code)+" "+e.Fields[0].Pointer != want {
+			t.Errorf("%s: error = %v %+v, want %s", customer, err, e, want)
+		}
+	}
+}
+
+func TestAddressLines(t *testing.T) {
+	t.Parallel()
+	for lines, want := range map[string]string{`"1 A St"`: "", `"1 A St","B"`: "", `"1 A St","B","C"`: "changed /addresses/0/lines"} {
+		c := adaptertest.Decode(t, "c", []byte(`{"emails":[{"value":"a@example.com"}],"addresses":[{"lines":[`+lines+`]}]}`))
+		_, notices, err := New(Config{Address: true}).Translate(adaptertest.Upsert(c, "april", "april", ""))
+		got := ""
+		for _, n := range notices {
+			got += string(n.Code) + " " + n.Pointer
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: notices = %q, %v, want %q", lines, got, err, want)
+		}
+	}
+}

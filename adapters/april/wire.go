@@ -1,6 +1,8 @@
 package april
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"customer-gateway/canonical"
@@ -12,33 +14,43 @@ import (
 // April publishes no lengths. What a null does is unpublished, so nothing can be
 // cleared.
 var consumerFields = mapping.NewTable(name,
-	mapping.Field{To: "emailAddress", From: "/emails/*/value", Required: true},
-	mapping.Field{To: "phoneNumber", From: "/phoneNumbers/*/value"},
-	mapping.Field{To: "referenceCustomerId", From: "/id"},
-	mapping.Field{To: "givenName", From: "/name/givenName"},
-	mapping.Field{To: "middleName", From: "/name/middleName"},
-	mapping.Field{To: "familyName", From: "/name/familyName"},
+	mapping.Field{To: "emailAddress", From: "/emails/*/value", Required: true, Aliases: emailAliases},
+	mapping.Field{To: "phoneNumber", From: "/phoneNumbers/*/value", Aliases: []string{"phone", "phone number", "mobile", "mobile number"}},
+	mapping.Field{To: "referenceCustomerId", From: "/id", Aliases: idAliases},
+	mapping.Field{To: "givenName", From: "/name/givenName", Min: 1, Aliases: []string{"given name", "firstName", "first name"}},
+	mapping.Field{To: "middleName", From: "/name/middleName", Min: 1, Aliases: []string{"middle name"}},
+	mapping.Field{To: "familyName", From: "/name/familyName", Min: 1, Aliases: []string{"family name", "lastName", "last name", "surname"}},
 	mapping.Field{To: "isVerified", From: "/emails/*/verified"},
 	mapping.Field{To: "metadata", From: "/attributes", Container: true},
 	mapping.Field{To: "metadata.*", From: "/attributes/*"},
 	mapping.Field{To: "address", From: "/addresses/*", Container: true},
-	mapping.Field{To: "address.line1", From: "/addresses/*/lines"},
-	mapping.Field{To: "address.line2", From: "/addresses/*/lines", Lossy: "lines after the second are joined to it"},
-	mapping.Field{To: "address.city", From: "/addresses/*/city"},
-	mapping.Field{To: "address.state", From: "/addresses/*/region"},
-	mapping.Field{To: "address.postalCode", From: "/addresses/*/postalCode"},
+	mapping.Field{To: "address.line1", From: "/addresses/*/lines", Min: 1},
+	mapping.Field{To: "address.line2", From: "/addresses/*/lines", Min: 1, Lossy: "lines after the second are joined to it"},
+	mapping.Field{To: "address.city", From: "/addresses/*/city", Min: 1},
+	mapping.Field{To: "address.state", From: "/addresses/*/region", Min: 1},
+	mapping.Field{To: "address.postalCode", From: "/addresses/*/postalCode", Min: 1},
 	mapping.Field{To: "address.country", From: "/addresses/*/country"},
+	merchantField,
 )
 
 // organisationFields is what UpsertOrganisationCustomer is believed to take: the
 // fields of Limepay's operation of that name under the names of version 3.0.
 var organisationFields = mapping.NewTable(name,
-	mapping.Field{To: "referenceCustomerId", From: "/id", Required: true},
-	mapping.Field{To: "organisationName", From: "/organization/name", Required: true},
-	mapping.Field{To: "taxId", From: "/taxIds/*/value", Required: true},
-	mapping.Field{To: "emailAddress", From: "/emails/*/value", Required: true},
-	mapping.Field{To: "organisationKyced"},
-	mapping.Field{To: "organisationCreditChecked"},
+	mapping.Field{To: "referenceCustomerId", From: "/id", Required: true, Aliases: idAliases},
+	mapping.Field{To: "organisationName", From: "/organization/name", Required: true, Min: 1, Aliases: []string{"organisation name", "organizationName", "organization name", "company name"}},
+	mapping.Field{To: "taxId", From: "/taxIds/*/value", Required: true, Min: 1, Aliases: []string{"tax id", "tax number", "ABN"}},
+	mapping.Field{To: "emailAddress", From: "/emails/*/value", Required: true, Aliases: emailAliases},
+	mapping.Field{To: "organisationKyced", Setting: "settings.organization_flags"},
+	mapping.Field{To: "organisationCreditChecked", Setting: "settings.organization_flags"},
+	merchantField,
+)
+
+// How messages may call the fields; none is published.
+var (
+	emailAliases = []string{"email", "e-mail", "email address", "e-mail address"}
+	idAliases    = []string{"internalCustomerId", "reference customer id", "customer reference", "customer reference id"}
+	// merchantField is the header, which complaints may name like a field.
+	merchantField = mapping.Field{To: "Merchant-Id", Setting: "settings.merchant_id", Container: true, Aliases: []string{"merchantId", "merchant id", "merchant identifier"}}
 )
 
 func (a *Adapter) person(m *mapping.Mapper, u canonical.Upsert) {
@@ -95,6 +107,9 @@ func (a *Adapter) address(m *mapping.Mapper, c *canonical.Customer) {
 		if len(lines) > 1 {
 			m.Put("address.line2", canonical.Text(strings.Join(lines[1:], ", ")), at)
 		}
+		if len(lines) > 2 {
+			m.Note(canonical.NoticeChanged, "/addresses/*/lines", i, "address.line2", "april has two lines; those after the second are joined to it")
+		}
 	}
 	m.Use("/addresses/*/primary", i)
 	m.Text("address.city", from.City, at)
@@ -120,34 +135,79 @@ func (a *Adapter) organisation(m *mapping.Mapper, u canonical.Upsert) {
 
 // failure reads April's one error shape:
 // https://docs.meetapril.io/developer-portal/error-handling. No errorCode is
-// published for customers, so the HTTP status decides; it also wins over a
-// statusCode in the body that disagrees.
-func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) error {
-	body, ok := got.JSON()
-	if !ok || body.Kind() != canonical.KindObject {
+// published for customers, so the status decides: that of HTTP, unless it claims
+// success.
+func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply, status int) error {
+	body, _ := got.JSON()
+	body = errorObject(body)
+	if body.Kind() != canonical.KindObject {
 		return canonical.Refusal(name, sent, got, canonical.CodeForPage(got), "")
 	}
-	message := body.Get("message").Str()
-	e := canonical.Refusal(name, sent, got, code(got.Status, body), message)
-	e.UpstreamCode = canonical.Token(body.Get("errorCode").Str())
-	e.RequestID = canonical.Token(body.Get("tracer").Str())
+	said := messages(body)
+	e := canonical.Refusal(name, sent, got, code(status, body, said), strings.Join(said, "; "))
+	e.UpstreamCode = canonical.Token(first(body, "errorCode", "error_code", "code"))
+	e.RequestID = canonical.Token(first(body, "tracer", "traceId", "requestId"))
 	if e.Code == canonical.UpstreamInvalid || e.Code == canonical.UpstreamDuplicate {
 		_, table := a.table(u)
 		e.Fields = fields(table, u, sent, body)
+		if e.Fields != nil && !slices.ContainsFunc(e.Fields, func(fe canonical.FieldError) bool { return fe.Setting == "" }) {
+			e.Code = canonical.UpstreamMisconfigured
+		}
 	}
 	return e
 }
 
-func code(status int, body canonical.Value) canonical.Code {
+// errorObject returns the error in a body: the body itself, the one in a list of
+// one, or the one under "error".
+func errorObject(body canonical.Value) canonical.Value {
+	if body.Kind() == canonical.KindArray && body.Len() == 1 {
+		body = body.At(0)
+	}
+	if inner := body.Get("error"); inner.Kind() == canonical.KindObject {
+		return inner
+	}
+	return body
+}
+
+// statusOf is the status that an error states in its body, or 0.
+func statusOf(body canonical.Value) int {
+	status, err := strconv.Atoi(errorObject(body).Get("statusCode").Str())
+	if err != nil || status < 100 || status > 599 {
+		return 0
+	}
+	return status
+}
+
+// first returns the first of the members that says something.
+func first(body canonical.Value, names ...string) string {
+	for _, member := range names {
+		if s := body.Get(member).Str(); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// messages returns what an error says: its message, which may be a list, or what
+// stands in for one.
+func messages(body canonical.Value) []string {
+	var texts []string
+	for _, said := range mapping.Complaints(body.Get("message")) {
+		texts = append(texts, said.Text)
+	}
+	if texts == nil {
+		texts = []string{first(body, "detail", "title", "error", "errorTypeDescription")}
+	}
+	return texts
+}
+
+func code(status int, body canonical.Value, said []string) canonical.Code {
 	switch status {
 	case 404: // Merchant-Id unknown, or a wrong host or path
 		return canonical.UpstreamMisconfigured
 	case 409: // unpublished: a concurrent upsert of the same key, or data that conflicts
-		text := strings.ToLower(body.Get("errorCode").Str() + " " + body.Get("message").Str())
-		for _, hint := range []string{"concurren", "in progress", "in_progress", "locked", "try again", "retry"} {
-			if strings.Contains(text, hint) {
-				return canonical.UpstreamBusy
-			}
+		if mapping.Busy(body.Get("errorCode").Str() + " " + strings.Join(said, " ")) {
+			return canonical.UpstreamBusy
 		}
 		return canonical.UpstreamDuplicate
 	}
@@ -155,40 +215,12 @@ func code(status int, body canonical.Value) canonical.Code {
 }
 
 // fields reads the complaints about fields: from metadata, whose form is open,
-// else from the fields that message and detail name.
+// or from a list as other servers have it, else from the fields that a text
+// names.
 func fields(t *mapping.Table, u canonical.Upsert, sent *canonical.Request, body canonical.Value) []canonical.FieldError {
-	var found []canonical.FieldError
-	metadata := body.Get("metadata")
-	for i := range metadata.Len() {
-		field, message := "", metadata.At(i)
-		if metadata.Kind() == canonical.KindObject {
-			field = metadata.NameAt(i)
-		} else {
-			for _, key := range []string{"field", "path", "property", "name"} {
-				if field == "" {
-					field = metadata.At(i).Get(key).Str()
-				}
-			}
-		}
-		if message.Kind() == canonical.KindObject {
-			message = message.Get("message")
-		}
-		if message.Kind() == canonical.KindArray && message.Len() > 0 {
-			message = message.At(0)
-		}
-		if fe := t.Complaint(u, sent, field, message.Str()); fe.Pointer != "" || fe.Setting != "" {
-			found = append(found, fe)
-		}
-	}
-	if found != nil {
-		return found
-	}
-	for _, key := range []string{"message", "detail"} {
-		text := body.Get(key).Str()
-		for _, field := range t.Mentioned(text) {
-			found = append(found, t.Complaint(u, sent, field, text))
-		}
-		if found != nil {
+	for _, member := range []string{"metadata", "errors", "validationErrors", "message", "detail", "title", "error"} {
+		found := t.Errors(u, sent, mapping.Complaints(body.Get(member)))
+		if found = slices.DeleteFunc(found, func(fe canonical.FieldError) bool { return !mapping.Located(fe) }); len(found) > 0 {
 			return found
 		}
 	}
