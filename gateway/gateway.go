@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -60,7 +59,9 @@ type Gateway struct {
 	opts    Options
 	routes  []*route // sorted by name
 	workers *workers
-	version atomic.Int64
+
+	accept  sync.Mutex // held while an upsert takes its version and its places
+	version int64
 }
 
 // route is a Route with what the gateway keeps for it.
@@ -139,19 +140,20 @@ func (g *Gateway) Upsert(ctx context.Context, cmd Command) (*Envelope, error) {
 	e := &Envelope{
 		OperationID: "op_" + ulid.Make().String(),
 		CustomerID:  cmd.Customer.ID.Value(),
-		Version:     g.nextVersion(),
 		Results:     make([]Result, len(routes)),
 	}
 	base := canonical.NewUpsert(cmd.Customer)
+	var turns []chan struct{}
+	e.Version, turns = g.line(routes, base.ID)
 	var wg sync.WaitGroup
 	wg.Add(len(routes) - 1)
 	for i, r := range routes[1:] {
 		g.workers.run(func() {
 			defer wg.Done()
-			g.deliver(ctx, r, &base, cmd.Strict, &e.Results[i+1])
+			g.deliver(ctx, r, turns[i+1], &base, cmd.Strict, &e.Results[i+1])
 		})
 	}
-	g.deliver(ctx, routes[0], &base, cmd.Strict, &e.Results[0])
+	g.deliver(ctx, routes[0], turns[0], &base, cmd.Strict, &e.Results[0])
 	wg.Wait()
 	e.Outcome = outcomeOf(e.Results)
 	g.logFailures(ctx, e)
@@ -192,24 +194,28 @@ func (g *Gateway) find(name string) *route {
 	return g.routes[i]
 }
 
-// nextVersion is larger than every version before it in this process, and
-// grows with time across processes.
-func (g *Gateway) nextVersion() int64 {
-	now := g.opts.Now().UnixMicro()
-	for {
-		last := g.version.Load()
-		next := max(now, last+1)
-		if g.version.CompareAndSwap(last, next) {
-			return next
-		}
+// line gives an upsert its version and its place at every route, in one step: one
+// upsert of a customer at a time is under way at a route, in the order of their
+// versions, so that an older state never overtakes a newer one. A version is
+// larger than every one before it in this process, and grows with time across
+// processes.
+func (g *Gateway) line(routes []*route, id string) (version int64, turns []chan struct{}) {
+	turns = make([]chan struct{}, len(routes))
+	g.accept.Lock()
+	defer g.accept.Unlock()
+	for i, r := range routes {
+		turns[i] = r.locks.join(id)
 	}
+	g.version = max(g.version+1, g.opts.Now().UnixMicro())
+	return g.version, turns
 }
 
 // deliver takes the upsert to one route and fills in its result.
-func (g *Gateway) deliver(ctx context.Context, r *route, base *canonical.Upsert, strict bool, result *Result) {
+func (g *Gateway) deliver(ctx context.Context, r *route, turn chan struct{}, base *canonical.Upsert, strict bool, result *Result) {
 	started := time.Now()
 	result.Route, result.Provider, result.Required = r.Name, r.provider, r.Required
 	defer func() {
+		r.locks.leave(base.ID, turn)
 		if p := recover(); p != nil {
 			result.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)
 		}
@@ -231,13 +237,10 @@ func (g *Gateway) deliver(ctx context.Context, r *route, base *canonical.Upsert,
 		return
 	}
 	result.Warnings = notices
-	// One upsert at a time per route and customer, in order of arrival: an
-	// older state must not overtake a newer one.
-	if err := r.locks.lock(ctx, u.ID); err != nil {
+	if err := wait(ctx, turn); err != nil {
 		result.fail(&canonical.Error{Code: canonical.RouteDeadline, Provider: r.provider, Op: request.Op, Message: "an earlier upsert of this customer took all the time", Err: err}, false)
 		return
 	}
-	defer r.locks.unlock(u.ID)
 	r.follow(ctx, &u, request, result)
 }
 

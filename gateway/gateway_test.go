@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -295,6 +296,63 @@ func TestOneCustomerOneOrder(t *testing.T) {
 	if len(seen) != 5 || seen[0] != "busy:v1" || !slices.Contains(seen[:2], "other:v1") {
 		t.Errorf("the provider saw %v", seen)
 	}
+}
+
+// slow is an adapter that takes its time over the first state of a customer.
+type slow struct{ echo }
+
+func (a *slow) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
+	if u.Customer.Name.Value().GivenName.Value() == "v1" {
+		time.Sleep(time.Second)
+	}
+	return a.echo.Translate(u)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// The order of versions is the order at every route, whichever upsert is ready
+// first: an older state never overtakes a newer one.
+func TestOrderIsThatOfVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		seen := map[string]string{}
+		var routes []gateway.Route
+		for name, a := range map[string]canonical.Adapter{"a": &slow{echo{name: "a"}}, "b": &echo{name: "b"}, "c": &slow{echo{name: "c"}}} {
+			client, err := transport.New(transport.Config{Route: name, BaseURL: &url.URL{Scheme: "http", Host: name + ".test"}, Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[r.URL.Host] += r.Header.Get("X-Name")
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
+			})}, canonical.Auth{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			routes = append(routes, gateway.Route{Name: name, Adapter: a, Transport: client})
+		}
+		g, err := gateway.New(routes, gateway.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		var wg sync.WaitGroup
+		for _, v := range []string{"v1", "v2", "v3"} {
+			wg.Go(func() {
+				if _, err := g.Upsert(t.Context(), gateway.Command{Customer: customer(t, "c", `{"name":{"givenName":"`+v+`"}}`)}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		for _, host := range []string{"a.test", "b.test", "c.test"} {
+			if seen[host] != "v1v2v3" {
+				t.Errorf("%s saw %s, want v1v2v3", host, seen[host])
+			}
+		}
+	})
 }
 
 // A caller who goes away does not stop what was begun.

@@ -6,39 +6,46 @@ import (
 	"sync"
 )
 
-// keyed is a lock for each key, granted in the order of asking. The zero value
-// is ready for use. It keeps nothing for keys that nobody holds or waits for.
+// keyed is a lock for each key, granted in the order of joining its queue. The
+// zero value is ready for use. It keeps nothing for keys that nobody holds or
+// waits for.
 type keyed struct {
 	mu     sync.Mutex
 	queues map[string][]chan struct{} // by each key that is held: who waits for it
 }
 
-// lock waits for the key until ctx ends. Unless it fails, unlock must be called
-// exactly once.
-func (k *keyed) lock(ctx context.Context, key string) error {
+// join takes the next place for the key, without waiting for its turn; a nil turn
+// has come already. leave must be called exactly once.
+func (k *keyed) join(key string) (turn chan struct{}) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	queue, held := k.queues[key]
 	if !held {
 		if k.queues == nil {
 			k.queues = map[string][]chan struct{}{}
 		}
 		k.queues[key] = nil
-		k.mu.Unlock()
 		return nil
 	}
-	turn := make(chan struct{})
+	turn = make(chan struct{})
 	k.queues[key] = append(queue, turn)
-	k.mu.Unlock()
+	return turn
+}
+
+// wait waits for a turn until ctx ends.
+func wait(ctx context.Context, turn chan struct{}) error {
+	if turn == nil {
+		return nil
+	}
 	select {
 	case <-turn:
 		return nil
 	case <-ctx.Done():
-		k.leave(key, turn)
 		return context.Cause(ctx)
 	}
 }
 
-// leave takes a place out of the queue, or passes its turn on.
+// leave gives a place up: out of the queue, or to the one who has waited longest.
 func (k *keyed) leave(key string, turn chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -47,18 +54,6 @@ func (k *keyed) leave(key string, turn chan struct{}) {
 		k.queues[key] = slices.Delete(queue, i, i+1)
 		return
 	}
-	k.pass(key)
-}
-
-// unlock gives the key to the one who has waited longest.
-func (k *keyed) unlock(key string) {
-	k.mu.Lock()
-	k.pass(key)
-	k.mu.Unlock()
-}
-
-func (k *keyed) pass(key string) {
-	queue := k.queues[key]
 	if len(queue) == 0 {
 		delete(k.queues, key)
 		return
