@@ -223,7 +223,7 @@ func (d *decoder) list(v reflect.Value, n *node) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
 	}
-	v.Set(reflect.MakeSlice(v.Type(), 0, 2))
+	v.Set(reflect.MakeSlice(v.Type(), 0, 1))
 	for i := 0; d.json.PeekKind() != jsontext.KindEndArray; i++ {
 		if len(d.faults) >= maxFaults {
 			return errTooMany

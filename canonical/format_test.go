@@ -3,6 +3,8 @@ package canonical
 import (
 	"strings"
 	"testing"
+
+	"golang.org/x/text/language"
 )
 
 // emailTests are shared with the schema; decoderOnly marks what its patterns
@@ -91,6 +93,21 @@ func TestFormats(t *testing.T) {
 		for _, s := range test.bad {
 			if check(s) == "" {
 				t.Errorf("%s takes %q", test.format, s)
+			}
+		}
+	}
+}
+
+// TestLocalePairs holds that the short way of checkLocale takes what the parser
+// takes.
+func TestLocalePairs(t *testing.T) {
+	t.Parallel()
+	for i := range 26 * 26 {
+		pair := string([]byte{'a' + byte(i/26), 'a' + byte(i%26)})
+		for _, s := range []string{pair, pair + "-DE", pair + "-ZZ", "de-" + strings.ToUpper(pair), "en-" + strings.ToUpper(pair)} {
+			_, err := language.Parse(s)
+			if got, want := checkLocale(s) == "", err == nil; got != want {
+				t.Errorf("checkLocale(%q) takes it: %v, want %v", s, got, want)
 			}
 		}
 	}

@@ -239,25 +239,47 @@ func checkPhone(s string) string {
 // withdrawn and exceptionally reserved ones.
 const notCountries = "AC AN BU CP CQ CS CT DD DG DY EA EU EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA TP UK UN VD WK YD YU ZR"
 
+// pairs marks pairs of letters.
+type pairs [26 * 26]bool
+
+// mark tries all pairs of letters from a on.
+func mark(a byte, is func(string) bool) (p pairs) {
+	for i := range p {
+		p[i] = is(string([]byte{a + byte(i/26), a + byte(i%26)}))
+	}
+	return p
+}
+
+// has reports whether s is a marked pair of letters from a on.
+func (p *pairs) has(a byte, s string) bool {
+	return len(s) == 2 && s[0]-a < 26 && s[1]-a < 26 && p[int(s[0]-a)*26+int(s[1]-a)]
+}
+
 // isCountry marks the assigned ISO 3166-1 alpha-2 codes, and XK, which is in
 // general use.
-var isCountry = func() (known [26 * 26]bool) {
-	for i := range known {
-		code := string([]byte{'A' + byte(i/26), 'A' + byte(i%26)})
-		r, err := language.ParseRegion(code)
-		known[i] = err == nil && r.IsCountry() && r.String() == code && !strings.Contains(notCountries, code)
-	}
-	return known
-}()
+var isCountry = mark('A', func(code string) bool {
+	r, err := language.ParseRegion(code)
+	return err == nil && r.IsCountry() && r.String() == code && !strings.Contains(notCountries, code)
+})
+
+// isLanguage and isRegion mark the subtags of two letters of language tags.
+var (
+	isLanguage = mark('a', func(s string) bool { _, err := language.ParseBase(s); return err == nil })
+	isRegion   = mark('A', func(s string) bool { _, err := language.ParseRegion(s); return err == nil })
+)
 
 func checkCountry(s string) string {
-	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' || !isCountry[int(s[0]-'A')*26+int(s[1]-'A')] {
+	if !isCountry.has('A', s) {
 		return "must be an ISO 3166-1 alpha-2 country code in upper case, such as DE"
 	}
 	return ""
 }
 
 func checkLocale(s string) string {
+	// Nearly every tag is such as fr or fr-FR, and parsing is slow.
+	if base, region, both := strings.Cut(s, "-"); isLanguage.has('a', base) && (!both || isRegion.has('A', region)) {
+		return ""
+	}
 	if _, err := language.Parse(s); err != nil || strings.Contains(s, "_") {
 		return "must be a BCP 47 language tag such as fr-FR"
 	}
