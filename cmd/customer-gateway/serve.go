@@ -75,14 +75,14 @@ func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server,
 		}
 	}
 	for _, r := range routes {
-		client, err := transport.New(transportConfig(r), r.Auth, alarm{Route: m.Route(r.Name, r.Provider), log: s.log, route: r.Name})
+		client, err := transport.New(transportConfig(r, cfg.Server.Deadline), r.Auth, alarm{Route: m.Route(r.Name, r.Provider), log: s.log, route: r.Name})
 		if err != nil {
 			closeAll()
 			return nil, err
 		}
 		opened = append(opened, gateway.Route{Name: r.Name, Adapter: r.Adapter, Transport: client, Required: r.Required})
 	}
-	maxWait := max(cfg.Server.Deadline, cfg.Server.WriteTimeout-cfg.Server.ReadTimeout)
+	maxWait := cfg.Server.WriteTimeout - cfg.Server.ReadTimeout // at least the deadline
 	var err error
 	s.gateway, err = gateway.New(opened, gateway.Options{Deadline: cfg.Server.Deadline, MaxWait: maxWait, Observer: m, Log: s.log})
 	if err != nil {
@@ -113,12 +113,13 @@ func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server,
 	return s, nil
 }
 
-func transportConfig(r config.Route) transport.Config {
+func transportConfig(r config.Route, deadline time.Duration) transport.Config {
 	return transport.Config{
 		Route:    r.Name,
 		Provider: r.Provider,
 		BaseURL:  r.BaseURL,
 		Timeout:  r.Timeout,
+		Deadline: deadline,
 		Limit:    transport.Limit{Rate: r.Limit.Rate.PerSecond(), Burst: r.Limit.Burst, Concurrency: r.Limit.Concurrency},
 		Breaker: transport.Breaker{
 			Off: r.Breaker.Off, Window: r.Breaker.Window, MinRequests: r.Breaker.MinRequests,

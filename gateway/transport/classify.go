@@ -45,7 +45,7 @@ func (x *exchange) noReply(err error) (*canonical.Error, verdict) {
 			// The call's deadline says something about the provider only if the
 			// attempt had a fair share of its time; a caller who left, nothing.
 			text = "the time for this call was over"
-			late := time.Since(x.start) < c.cfg.Timeout/2
+			late := time.Since(x.start) < min(c.cfg.Timeout, c.cfg.Deadline)/2
 			if late || errors.Is(x.ctx.Err(), context.Canceled) {
 				v = ignored
 			}

@@ -41,6 +41,10 @@ type Config struct {
 	// Default 10s; there always is one, or a hung probe would hold the breaker
 	// half-open for ever.
 	Timeout time.Duration
+	// Deadline is what a usual call has. An attempt that a call's end cut off
+	// tells something about the provider only if it had half of that, or of
+	// Timeout if that is less. Default Timeout.
+	Deadline time.Duration
 	// MaxWait is the longest wait for a free slot, for the rate limit or for a
 	// moment that the provider named; what takes longer is refused. Default 1s.
 	MaxWait    time.Duration
@@ -171,7 +175,7 @@ func (cfg *Config) check() error {
 			bad(checkPath(p) != nil, "base URL has an unsafe path")
 		}
 	}
-	bad(cfg.Timeout < 0, "timeout must not be negative")
+	bad(cfg.Timeout < 0 || cfg.Deadline < 0, "timeout and deadline must not be negative")
 	bad(cfg.MaxWait < 0, "longest wait must not be negative")
 	bad(cfg.Limit.Rate < 0 || cfg.Limit.Burst < 0 || cfg.Limit.Concurrency < 0, "limits must not be negative")
 	bad(cfg.Breaker.FailureRatio < 0 || cfg.Breaker.FailureRatio > 1, "failure ratio must be between 0 and 1")
@@ -183,6 +187,7 @@ func (cfg *Config) check() error {
 
 func (cfg *Config) defaults() {
 	cfg.Timeout = orElse(cfg.Timeout, 10*time.Second)
+	cfg.Deadline = orElse(cfg.Deadline, cfg.Timeout)
 	cfg.MaxWait = orElse(cfg.MaxWait, time.Second)
 	cfg.MaxReply = orElse(cfg.MaxReply, 1<<20)
 	cfg.Limit.Burst = orElse(cfg.Limit.Burst, max(1, int(cfg.Limit.Rate)))

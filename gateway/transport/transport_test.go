@@ -508,6 +508,21 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// Where all calls are shorter than an attempt may be, a provider that hangs opens
+// the breaker nevertheless.
+func TestShortDeadlinesCount(t *testing.T) {
+	t.Parallel()
+	for usual, opens := range map[time.Duration]bool{0: false, time.Second: true, 4 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := open(t, Config{Timeout: 8 * time.Second, Deadline: usual, Breaker: Breaker{MinRequests: 1}, Base: fake(hang)}, canonical.Auth{}, nil)
+			wantCode(t, c.Do(within(t, 950*time.Millisecond), post, status), canonical.UpstreamOutcomeUnknown)
+			if got := c.State().Breaker == BreakerOpen; got != opens {
+				t.Errorf("usual deadline %v: open = %v, want %v", usual, got, opens)
+			}
+		})
+	}
+}
+
 func TestDeadlineBeforeTurn(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
