@@ -60,8 +60,9 @@ func (s Server) check(faults *section.Faults) {
 	positive(faults, "server.read_timeout", s.ReadTimeout)
 	positive(faults, "server.idle_timeout", s.IdleTimeout)
 	positive(faults, "server.shutdown_timeout", s.ShutdownTimeout)
-	if s.WriteTimeout <= s.Deadline {
-		faults.Add("server.write_timeout", "must be longer than server.deadline, or answers are cut off")
+	// It runs while the body still comes in.
+	if least := s.ReadTimeout + s.Deadline; s.WriteTimeout < least {
+		faults.Add("server.write_timeout", "must be at least server.read_timeout and server.deadline together (%v), or answers are cut off", least)
 	}
 	if s.PublicURL != "" {
 		if _, fault := parseBase(s.PublicURL); fault != "" {

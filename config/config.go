@@ -64,7 +64,7 @@ type Server struct {
 	MaxInFlight       int           `koanf:"max_in_flight"` // requests served at once; more are shed
 	ReadHeaderTimeout time.Duration `koanf:"read_header_timeout"`
 	ReadTimeout       time.Duration `koanf:"read_timeout"`
-	WriteTimeout      time.Duration `koanf:"write_timeout"` // longer than Deadline
+	WriteTimeout      time.Duration `koanf:"write_timeout"` // at least ReadTimeout and Deadline together
 	IdleTimeout       time.Duration `koanf:"idle_timeout"`
 	ShutdownTimeout   time.Duration `koanf:"shutdown_timeout"` // for requests in flight to finish
 	// PublicURL is the base of the problem `type` URLs, without a slash at the

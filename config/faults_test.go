@@ -113,7 +113,7 @@ func TestLoadFaults(t *testing.T) {
 				"server.read_timeout: must be more than 0", "server.shutdown_timeout: must be more than 0",
 			}},
 		{name: "port", yaml: "server: {addr: ':65536'}\n" + route(), want: []string{"server.addr: must end in a port from 0 to 65535"}},
-		{name: "write timeout", yaml: "server: {deadline: 30s}\n" + route(), want: []string{"server.write_timeout: must be longer than server.deadline, or answers are cut off"}},
+		{name: "write timeout", yaml: "server: {deadline: 15001ms}\n" + route(), want: []string{"server.write_timeout: must be at least server.read_timeout and server.deadline together (30.001s), or answers are cut off"}},
 		{name: "public url", yaml: "server: {public_url: gateway.example.com}\n" + route(), want: []string{"server.public_url: " + noURL}},
 		{name: "server is a list", yaml: "server: []\n" + route(), want: []string{"server: " + mapping}},
 

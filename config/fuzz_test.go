@@ -41,7 +41,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		if s := cfg.Server; s.Deadline <= 0 || s.WriteTimeout <= s.Deadline || s.MaxBody <= 0 || s.MaxInFlight < 1 {
+		if s := cfg.Server; s.Deadline <= 0 || s.WriteTimeout < s.Deadline+s.ReadTimeout || s.MaxBody <= 0 || s.MaxInFlight < 1 {
 			t.Errorf("server = %+v", s)
 		}
 		for name, r := range cfg.Routes {

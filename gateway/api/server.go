@@ -11,8 +11,8 @@ type ServerConfig struct {
 	Addr              string        // host:port, default ":8080"
 	ReadHeaderTimeout time.Duration // default 5s
 	ReadTimeout       time.Duration // for header and body; default 15s
-	// WriteTimeout runs from the end of the header to the end of the answer and
-	// must be longer than the longest wait. Default 30s.
+	// WriteTimeout runs from the end of the header to the end of the answer, so
+	// it must hold ReadTimeout and the longest wait. Default 30s.
 	WriteTimeout time.Duration
 	IdleTimeout  time.Duration // default 2m
 	MaxHeader    int           // bytes of request line and header; default 16 KiB
