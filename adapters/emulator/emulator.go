@@ -21,7 +21,7 @@ import (
 // use.
 type Provider interface {
 	http.Handler
-	// Name is the provider's name, for example "rebilly".
+	// Name is the provider's name, as routes state it.
 	Name() string
 	// Records lists what the provider holds now, in order of creation.
 	Records() []Record

@@ -30,7 +30,7 @@ var samples embed.FS
 var story = []struct{ id, what string }{
 	{"lucy-1001", "a person"},
 	{"acme-2002", "an organization"},
-	{"kim-3003", "a person with an attribute that Rebilly does not know"},
+	{"kim-3003", "a person with an attribute that one provider does not know"},
 }
 
 // demoKey is the API key of the demo. It opens nothing else.

@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"customer-gateway/adapters"
 	"customer-gateway/config/section"
 )
 
@@ -32,10 +34,9 @@ type program struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	p := program{out: os.Stdout, err: os.Stderr, environ: os.Environ()}
-	code := p.run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
+	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // run executes one command line and returns the exit code. It ends early when
@@ -44,8 +45,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root := &cobra.Command{
 		Use:   "customer-gateway",
 		Short: "Take one canonical customer to billing, payments, loyalty, shop and tax platforms",
-		Long: `customer-gateway takes one canonical customer upsert to every configured route of
-Rebilly, April, Capillary, Magento and Complyt, and answers honestly for each.
+		Long: `customer-gateway takes one canonical customer upsert to every configured route and
+answers honestly for each. A route is an account at one of the providers:
+` + providers() + `.
 
 Begin with: customer-gateway demo`,
 		Args:          unknownCommand,
@@ -78,6 +80,15 @@ Begin with: customer-gateway demo`,
 	}
 	fmt.Fprintf(p.err, "customer-gateway: %v\n", err)
 	return exitFailure
+}
+
+// providers lists the names of all providers.
+func providers() string {
+	names := make([]string, len(adapters.All))
+	for i, p := range adapters.All {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // usageError is a mistake in the command line.

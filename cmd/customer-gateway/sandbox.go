@@ -64,9 +64,9 @@ type sandbox struct {
 
 type sandboxes []*sandbox
 
-// routeNames are the names of the demo's routes where the provider's own name
-// says too little.
-var routeSuffix = "-demo"
+// routeSuffix follows the provider's name in the name of the route that reaches
+// its emulator.
+const routeSuffix = "-demo"
 
 // startSandboxes starts an emulator of every provider.
 func startSandboxes(host string, port int) (sandboxes, error) {
