@@ -52,7 +52,7 @@ func FuzzDecodeCustomer(f *testing.F) {
 			t.Fatalf("%d leaves, then %d", len(leaves), len(repeated))
 		}
 		for i, l := range leaves {
-			pointer := c.Pointer(l.Path, l.Index)
+			pointer := c.Pointer(l.Path, int(l.Index))
 			if l != repeated[i] || !rfc6901.MatchString(pointer) {
 				t.Fatalf("leaf %d is %v at %q, then %v", i, l, pointer, repeated[i])
 			}

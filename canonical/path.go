@@ -15,10 +15,11 @@ type PathID uint8
 const Root PathID = 0
 
 // Leaf is one statement of a customer: a scalar, a list of scalars, or a null.
+// It is small because every row of every table is held against all of them.
 type Leaf struct {
 	Path  PathID
-	Index int  // position in the list, in Attributes, ExternalIDs or ProviderData; -1 outside of lists
-	Null  bool // stated as null or as an empty list
+	Null  bool  // stated as null or as an empty list
+	Index int16 // position in the list, in Attributes, ExternalIDs or ProviderData; -1 outside of lists
 }
 
 // shape is how a place of the schema is written in JSON.
@@ -213,6 +214,9 @@ func (p PathID) String() string { return patterns[p] }
 // Contains reports whether o is p or a place below it.
 func (p PathID) Contains(o PathID) bool { return p <= o && o <= ends[p] }
 
+// Last returns the last place below p, or p: it and all from p on are in p.
+func (p PathID) Last() PathID { return ends[p] }
+
 // Parent returns the place around p; Root's is Root.
 func (p PathID) Parent() PathID { return parents[p] }
 
@@ -269,7 +273,7 @@ func JoinPointer(pointer string, tokens ...string) string {
 
 // Leaves lists what the customer states, in the order of the schema.
 func (c *Customer) Leaves() []Leaf {
-	return appendLeaves(make([]Leaf, 0, 48), reflect.ValueOf(c).Elem(), &root, -1)
+	return appendLeaves(make([]Leaf, 0, 64), reflect.ValueOf(c).Elem(), &root, -1)
 }
 
 // The struct fields of a Field. Reading them one by one is much cheaper than
@@ -279,7 +283,7 @@ const (
 	valueField = 1
 )
 
-func appendLeaves(leaves []Leaf, v reflect.Value, parent *node, index int) []Leaf {
+func appendLeaves(leaves []Leaf, v reflect.Value, parent *node, index int16) []Leaf {
 	for i := range parent.members {
 		n := &parent.members[i]
 		field := v.Field(n.field)
@@ -287,7 +291,7 @@ func appendLeaves(leaves []Leaf, v reflect.Value, parent *node, index int) []Lea
 		case absent:
 			continue
 		case isNull:
-			leaves = append(leaves, Leaf{n.path, index, true})
+			leaves = append(leaves, Leaf{n.path, true, index})
 			continue
 		}
 		switch n.shape {
@@ -296,28 +300,28 @@ func appendLeaves(leaves []Leaf, v reflect.Value, parent *node, index int) []Lea
 		case shapeList:
 			list := field.Field(valueField)
 			if list.Len() == 0 {
-				leaves = append(leaves, Leaf{n.path, index, true})
+				leaves = append(leaves, Leaf{n.path, true, index})
 			}
 			for j := range list.Len() {
-				leaves = appendLeaves(leaves, list.Index(j), n, j)
+				leaves = appendLeaves(leaves, list.Index(j), n, int16(j))
 			}
 		case shapeStrings, shapeOneOrMore:
-			leaves = append(leaves, Leaf{n.path, index, field.Field(valueField).Len() == 0})
+			leaves = append(leaves, Leaf{n.path, field.Field(valueField).Len() == 0, index})
 		case shapeAttributes:
 			_, value := field.Addr().Interface().(settable).look()
 			attributes := *value.(*[]Attribute)
 			if len(attributes) == 0 {
-				leaves = append(leaves, Leaf{n.path, -1, true})
+				leaves = append(leaves, Leaf{n.path, true, -1})
 			}
 			for j, a := range attributes {
-				leaves = append(leaves, Leaf{n.path + 1, j, a.Value.Kind() == KindNull})
+				leaves = append(leaves, Leaf{n.path + 1, a.Value.Kind() == KindNull, int16(j)})
 			}
 		case shapeExternalIDs, shapeProviderData:
 			for j := range field.Field(valueField).Len() {
-				leaves = append(leaves, Leaf{n.path + 1, j, false})
+				leaves = append(leaves, Leaf{n.path + 1, false, int16(j)})
 			}
 		default:
-			leaves = append(leaves, Leaf{n.path, index, false})
+			leaves = append(leaves, Leaf{n.path, false, index})
 		}
 	}
 	return leaves

@@ -101,7 +101,7 @@ func TestLeaves(t *testing.T) {
 	c := decodeFile(t, "clearing")
 	var got []string
 	for _, l := range c.Leaves() {
-		got = append(got, fmt.Sprintf("%s %v", c.Pointer(l.Path, l.Index), l.Null))
+		got = append(got, fmt.Sprintf("%s %v", c.Pointer(l.Path, int(l.Index)), l.Null))
 	}
 	want := []string{
 		"/id false", "/name/givenName false", "/name/middleName true", "/name/familyName false", "/organization true", "/jobTitle true",
@@ -128,7 +128,7 @@ func TestLeaves(t *testing.T) {
 		}
 		var got []string
 		for _, l := range c.Leaves() {
-			got = append(got, fmt.Sprintf("%s %d %v", c.Pointer(l.Path, l.Index), max(l.Index, 0), l.Null))
+			got = append(got, fmt.Sprintf("%s %d %v", c.Pointer(l.Path, int(l.Index)), max(l.Index, 0), l.Null))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("leaves of %s = %q, want %q", doc, got, want)
@@ -147,7 +147,7 @@ func TestLeavesPoint(t *testing.T) {
 			t.Errorf("%s has %d leaves, want %d", name, got, want)
 		}
 		for _, l := range leaves {
-			pointer := c.Pointer(l.Path, l.Index)
+			pointer := c.Pointer(l.Path, int(l.Index))
 			v, ok := follow(doc, pointer)
 			if !ok && pointer != "/id" {
 				t.Errorf("%s: nothing stands at %s", name, pointer)

@@ -500,7 +500,7 @@ func (c *Case) losses(t *testing.T) {
 		haystack := normalise(string(req.Body) + req.Path)
 		doc := document(t, u)
 		for _, leaf := range u.Leaves {
-			pointer := u.Customer.Pointer(leaf.Path, leaf.Index)
+			pointer := u.Customer.Pointer(leaf.Path, int(leaf.Index))
 			if leaf.Path.Bookkeeping() || slices.ContainsFunc(notices, func(n canonical.Notice) bool {
 				return pointer == n.Pointer || strings.HasPrefix(pointer, n.Pointer+"/") || strings.HasPrefix(n.Pointer, pointer+"/")
 			}) {

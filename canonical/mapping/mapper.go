@@ -170,7 +170,7 @@ func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
 		return false
 	}
 	for i, l := range m.u.Leaves {
-		if !l.Null || !l.Path.Contains(f.from) || l.Index >= 0 && pos.From >= 0 && l.Index != pos.From {
+		if !l.Null || !l.Path.Contains(f.from) || l.Index >= 0 && pos.From >= 0 && int(l.Index) != pos.From {
 			continue
 		}
 		stated = true
@@ -238,8 +238,9 @@ func (m *Mapper) link(to string, from canonical.PathID, also []canonical.PathID,
 
 // mark counts the leaves below p at index (-1: at any) as carried over.
 func (m *Mapper) mark(p canonical.PathID, index int) {
+	last := p.Last()
 	for i, l := range m.u.Leaves {
-		if p.Contains(l.Path) && (index < 0 || l.Index < 0 || l.Index == index) && !l.Null {
+		if p <= l.Path && l.Path <= last && (index < 0 || l.Index < 0 || int(l.Index) == index) && !l.Null {
 			m.used[i] = true
 		}
 	}
@@ -349,7 +350,7 @@ func (m *Mapper) Use(pattern string, index int) { m.mark(canonical.Path(pattern)
 func (m *Mapper) UseNull(pattern string, index int) {
 	p := canonical.Path(pattern)
 	for i, l := range m.u.Leaves {
-		if l.Null && p.Contains(l.Path) && (index < 0 || l.Index == index) {
+		if l.Null && p.Contains(l.Path) && (index < 0 || int(l.Index) == index) {
 			m.used[i] = true
 		}
 	}
@@ -514,7 +515,7 @@ func (m *Mapper) losses() {
 		n := canonical.Notice{Code: canonical.NoticeDropped, Message: m.table.homeless}
 		switch {
 		case l.Null:
-			n = canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, l.Index), Message: m.table.kept}
+			n = canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, int(l.Index)), Message: m.table.kept}
 		case m.table.holds(l.Path):
 			n.Message = m.table.surplus
 			fallthrough
@@ -529,9 +530,9 @@ func (m *Mapper) losses() {
 // a whole, and counts everything in it as reported.
 func (m *Mapper) widest(i int) string {
 	leaf := m.u.Leaves[i]
-	p, index := leaf.Path, leaf.Index
+	p, index := leaf.Path, int(leaf.Index)
 	for around := p.Parent(); around != canonical.Root; around = around.Parent() {
-		at := leaf.Index
+		at := int(leaf.Index)
 		if !around.Indexed() {
 			at = -1
 		}
@@ -541,7 +542,7 @@ func (m *Mapper) widest(i int) string {
 		p, index = around, at
 	}
 	for j, l := range m.u.Leaves {
-		if p.Contains(l.Path) && (index < 0 || l.Index == index) && !l.Null {
+		if p.Contains(l.Path) && (index < 0 || int(l.Index) == index) && !l.Null {
 			m.used[j] = true
 		}
 	}
@@ -550,7 +551,7 @@ func (m *Mapper) widest(i int) string {
 
 func (m *Mapper) lostWhole(p canonical.PathID, index int) bool {
 	for j, l := range m.u.Leaves {
-		if p.Contains(l.Path) && (index < 0 || l.Index == index) && m.used[j] {
+		if p.Contains(l.Path) && (index < 0 || int(l.Index) == index) && m.used[j] {
 			return false
 		}
 	}
