@@ -129,6 +129,8 @@ func TestTranslateRefuses(t *testing.T) {
 		{"no times", "7", named, canonical.MappingRequiredMissing, []string{"required /createdAt", "required /updatedAt"}, true},
 		{"no company name", "7", `"kind":"organization",` + named + "," + dated, canonical.MappingRequiredMissing, []string{"required /organization/name"}, true},
 		{"dot", ".", named + "," + dated, canonical.MappingUnrepresentable, []string{"invalid /id"}, false},
+		{"dots between slashes", "../x", named + "," + dated, canonical.MappingUnrepresentable, []string{"invalid /id"}, false},
+		{"dots before a parameter", `a\..;b`, named + "," + dated, canonical.MappingUnrepresentable, []string{"invalid /id"}, false},
 		{"dots", "..", named + "," + dated, canonical.MappingUnrepresentable, []string{"invalid /id"}, false},
 		{"joined name too long", "7", `"name":{"givenName":"` + long(200) + `","familyName":"` + long(100) + `"},` + dated, canonical.MappingUnrepresentable, []string{"too_long /name"}, false},
 		{"note too long", "7", named + `,"note":"` + long(201) + `",` + dated, canonical.MappingUnrepresentable, []string{"too_long /note"}, false},
@@ -204,7 +206,7 @@ func TestTranslatePath(t *testing.T) {
 		"a/b?c#d e":   "/v1/customers/source/6/externalId/a%2Fb%3Fc%23d%20e",
 		"100%;Zoë":    "/v1/customers/source/6/externalId/100%25%3BZo%C3%AB",
 		"...":         "/v1/customers/source/6/externalId/...",
-		"../../token": "/v1/customers/source/6/externalId/..%2F..%2Ftoken",
+		"..a/b..":     "/v1/customers/source/6/externalId/..a%2Fb..",
 	} {
 		for _, exclusive := range []bool{true, false} {
 			req, _, err := New(Config{Source: 6}, exclusive).Translate(upsert(t, id, named+","+dated))

@@ -61,11 +61,22 @@ func tableFor(c *canonical.Customer) *mapping.Table {
 	return partsFields
 }
 
+// climbs reports whether a server on the way could take the id for a step up the
+// path, although it is escaped there.
+func climbs(id string) bool {
+	for part := range strings.FieldsFuncSeq(id, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if part, _, _ = strings.Cut(part, ";"); part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
 // fill puts in what the caller states.
 func (a *Adapter) fill(m *mapping.Mapper, u canonical.Upsert) {
 	c := u.Customer
-	if u.ID == "." || u.ID == ".." {
-		m.Refuse("externalId", canonical.FieldInvalid, `cannot be "." or "..", which a path does not hold`)
+	if climbs(u.ID) {
+		m.Refuse("externalId", canonical.FieldInvalid, `cannot be "." or "..", or have such a part between slashes, which a path does not hold`)
 	}
 	m.Put("externalId", canonical.Text(u.ID))
 	m.Constant("source", canonical.Text(a.source))
