@@ -172,20 +172,11 @@ func (c *Client) complete(from *canonical.Error, x *exchange, got *canonical.Rep
 // requestID finds the provider's id of the request in the usual places.
 func requestID(h http.Header) string {
 	for _, key := range [...]string{"X-Request-Id", "Cf-Ray", "X-Correlation-Id"} {
-		if id := h.Get(key); id != "" && len(id) <= 128 && plain(id) {
+		if id := canonical.Token(h.Get(key)); id != "" { // it goes into logs
 			return id
 		}
 	}
 	return ""
-}
-
-func plain(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3): whole seconds or a

@@ -712,6 +712,23 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
+// What a provider sends as the id of a request goes into logs: it must be one.
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ header, value, want string }{
+		{"X-Request-Id", "req_1-2.3", "req_1-2.3"},
+		{"Cf-Ray", "8f0c-FRA", "8f0c-FRA"},
+		{"X-Request-Id", "kim@example.com", ""},
+		{"X-Request-Id", "Kim Lee", ""},
+		{"X-Correlation-Id", strings.Repeat("a", 129), ""},
+	} {
+		c := open(t, Config{Base: &answers{status: 422, header: []string{tt.header, tt.value}}}, canonical.Auth{}, nil)
+		if got := c.Do(t.Context(), put, status).Err.RequestID; got != tt.want {
+			t.Errorf("%s: %q reads as %q, want %q", tt.header, tt.value, got, tt.want)
+		}
+	}
+}
+
 func TestUnclassifiedIsCounted(t *testing.T) {
 	t.Parallel()
 	w := &watcher{}
