@@ -202,11 +202,11 @@ func checkError(t *testing.T, err error, code canonical.Code, fields []string) {
 func TestTranslatePath(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
-		"cust-1":      "/v1/customers/source/6/externalId/cust-1",
-		"a/b?c#d e":   "/v1/customers/source/6/externalId/a%2Fb%3Fc%23d%20e",
-		"100%;Zoë":    "/v1/customers/source/6/externalId/100%25%3BZo%C3%AB",
-		"...":         "/v1/customers/source/6/externalId/...",
-		"..a/b..":     "/v1/customers/source/6/externalId/..a%2Fb..",
+		"cust-1":    "/v1/customers/source/6/externalId/cust-1",
+		"a/b?c#d e": "/v1/customers/source/6/externalId/a%2Fb%3Fc%23d%20e",
+		"100%;Zoë":  "/v1/customers/source/6/externalId/100%25%3BZo%C3%AB",
+		"...":       "/v1/customers/source/6/externalId/...",
+		"..a/b..":   "/v1/customers/source/6/externalId/..a%2Fb..",
 	} {
 		for _, exclusive := range []bool{true, false} {
 			req, _, err := New(Config{Source: 6}, exclusive).Translate(upsert(t, id, named+","+dated))
