@@ -2,6 +2,7 @@ package canonical
 
 import (
 	"bytes"
+	"net/http"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -27,8 +28,12 @@ func (r *Reply) IsHTML() bool {
 }
 
 // Refusal returns an *Error of code about the reply to sent, with provider,
-// operation and status filled in and message cleaned by CleanText.
+// operation and status filled in and message cleaned by CleanText. A read whose
+// outcome is unknown has changed nothing: the provider was just out of order.
 func Refusal(provider string, sent *Request, got *Reply, code Code, message string) *Error {
+	if code == UpstreamOutcomeUnknown && sent.Method == http.MethodGet {
+		code = UpstreamUnavailable
+	}
 	return &Error{Code: code, Provider: provider, Op: sent.Op, Status: got.Status, Message: CleanText(message)}
 }
 
@@ -40,7 +45,7 @@ var (
 	userinfo    = regexp.MustCompile(`://[^\s/@]+@`)
 	parameters  = regexp.MustCompile(`(?i)\b(\w*(?:token|secret|password|passwd|api[_-]?key|signature))=([^\s&"']{4,})`)
 	credentials = regexp.MustCompile(`(?i)\b(bearer|basic|oauth_\w+|api[_ -]?key|token|secret|password|authorization)(\s*[:=]\s*|\s+)("?)[A-Za-z0-9+/=_\-.~]{12,}`)
-	keyLike     = regexp.MustCompile(`\b(?:(?:sk|pk|api)_(?:live|sandbox|test)|(?:live|sandbox|test)_(?:sk|pk|api))_\w+|\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
+	keyLike     = regexp.MustCompile(`\b(?:(?:sk|pk|api)_(?:live|sandbox|test)|(?:live|sandbox|test)_(?:sk|pk|api))_[\w-]+|\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
 	spaces      = regexp.MustCompile(`[\s\p{C}]+`)
 )
 

@@ -25,30 +25,25 @@ func (t *Table) Complaint(u canonical.Upsert, sent *canonical.Request, field, me
 // Errors turns complaints into field errors that point at what the caller sent.
 // Where the named field is not known, the fields that the text mentions count;
 // without any, the field error has neither pointer nor setting. What is said
-// twice of the same place is there once.
+// twice is there once.
 func (t *Table) Errors(u canonical.Upsert, sent *canonical.Request, said []Said) []canonical.FieldError {
 	var found []canonical.FieldError
-	add := func(fe canonical.FieldError) {
-		same := func(o canonical.FieldError) bool {
-			return o.Pointer == fe.Pointer && o.Setting == fe.Setting && o.Message == fe.Message && (Located(fe) || o.Field == fe.Field)
-		}
-		if !slices.ContainsFunc(found, same) {
-			found = append(found, fe)
-		}
-	}
 	for _, s := range said {
 		fe := t.Complaint(u, sent, s.Field, s.Text)
-		mentioned := t.Mentioned(s.Text)
-		if Located(fe) || len(mentioned) == 0 {
-			add(fe)
-			continue
-		}
-		for _, field := range mentioned {
-			fe := t.Complaint(u, sent, field, s.Text)
-			if s.Field != "" {
-				fe.Field = canonical.CleanText(s.Field)
+		if mentioned := t.Mentioned(s.Text); !Located(fe) && len(mentioned) > 0 {
+			before := len(found)
+			for _, field := range mentioned {
+				fe := t.Complaint(u, sent, field, s.Text)
+				if s.Field != "" {
+					fe.Field = canonical.CleanText(s.Field)
+				}
+				sameField := func(o canonical.FieldError) bool { return o.Pointer == fe.Pointer && o.Setting == fe.Setting }
+				if !slices.ContainsFunc(found[before:], sameField) && !slices.Contains(found, fe) { // it may have two names
+					found = append(found, fe)
+				}
 			}
-			add(fe)
+		} else if !slices.Contains(found, fe) {
+			found = append(found, fe)
 		}
 	}
 	return found
@@ -165,7 +160,7 @@ func Busy(text string) bool {
 	return !taken && slices.ContainsFunc([]string{"try again", "retry", "later"}, says)
 }
 
-var noRoute = regexp.MustCompile(`(?i)\bno (static resource|handler|route|endpoint|mapping|matching)\b|\broute not found|\bcannot (get|put|post) /|\bno such (path|route|endpoint)|\bapi not found|\bunknown (path|route|endpoint)`)
+var noRoute = regexp.MustCompile(`(?i)\bno (static resource|handler|route|endpoint|mapping|matching|path)\b|\broute not (found|resolved)|\bcannot (get|put|post) /|\bno such (path|route|endpoint)|\bapi not found|\bunknown (path|route|endpoint)`)
 
 // NoRoute reports whether the text of a 404 is of a server that has no such
 // path, as against one that has no such record.

@@ -112,8 +112,9 @@ func TestErrors(t *testing.T) {
 	}{
 		{nil, nil},
 		{[]mapping.Said{{"first", "is required"}}, []string{"/name/givenName [first] is required"}},
-		{[]mapping.Said{{"first", "no"}, {"FIRST", "no"}, {"first", "nor this"}}, []string{"/name/givenName [first] no", "/name/givenName [first] nor this"}},
+		{[]mapping.Said{{"first", "no"}, {"first", "no"}, {"first", "nor this"}}, []string{"/name/givenName [first] no", "/name/givenName [first] nor this"}},
 		{[]mapping.Said{{"", "first and Surname differ"}}, []string{"/name/givenName [first] first and Surname differ", "/name/familyName [Surname] first and Surname differ"}},
+		{[]mapping.Said{{"", "Surname (last) is odd"}}, []string{"/name/familyName [Surname] Surname (last) is odd"}},
 		{[]mapping.Said{{"info", "Surname is odd"}}, []string{"/name/familyName [info] Surname is odd"}},
 		{[]mapping.Said{{"info", "odd"}, {"", "odd"}}, []string{" [info] odd", " [] odd"}},
 		{[]mapping.Said{{"site", "unknown"}}, []string{"site_id [site] unknown"}},
