@@ -1,6 +1,10 @@
 package rebilly
 
-import "customer-gateway/canonical"
+import (
+	"slices"
+
+	"customer-gateway/canonical"
+)
 
 // The members that are carried over from a record, and no others: what Rebilly
 // sets itself must not be sent back.
@@ -81,11 +85,19 @@ func embedded(record canonical.Value, member string) canonical.Value {
 }
 
 // forget removes from what is carried over what the caller's statement takes the
-// place of, and what it clears by being left out.
-func (a *Adapter) forget(had *canonical.Value, c *canonical.Customer) {
-	if a.source(c) >= 0 && had.Has("primaryAddress") {
-		for _, member := range street {
-			had.Member("primaryAddress").Delete(member)
+// place of, and what it clears by being left out. An address is one statement: a
+// part of the old one beside a part of a new one would be a place that does not
+// exist. Its parts are kept only where all that is stated of it is there already.
+func (a *Adapter) forget(had *canonical.Value, c *canonical.Customer, stated canonical.Value) {
+	if i := a.source(c); i >= 0 && had.Has("primaryAddress") {
+		contact := had.Member("primaryAddress")
+		if lines, ok := c.Addresses.Value()[i].Lines.Get(); ok && len(lines) < 2 {
+			contact.Delete("address2")
+		}
+		if !samePlace(stated.Get("primaryAddress"), *contact) {
+			for _, member := range street {
+				contact.Delete(member)
+			}
 		}
 	}
 	if c.Attributes.IsStated() && len(c.Attributes.Value()) == 0 {
@@ -96,6 +108,46 @@ func (a *Adapter) forget(had *canonical.Value, c *canonical.Customer) {
 			had.Member("customFields").Delete(attr.Name)
 		}
 	}
+}
+
+// samePlace reports whether all that a contact states of its address, nulls
+// aside, is so in the old one.
+func samePlace(stated, had canonical.Value) bool {
+	return !slices.ContainsFunc(street, func(member string) bool {
+		v := stated.Get(member)
+		return !v.IsZero() && v.Kind() != canonical.KindNull && !v.Equal(had.Get(member))
+	})
+}
+
+// known returns the element of a list that was carried over whose value is the
+// given one, the one at the same position if there are several.
+func known(list canonical.Value, value string, at int) canonical.Value {
+	if at < list.Len() && list.At(at).Get("value").Str() == value {
+		return list.At(at)
+	}
+	for i := range list.Len() {
+		if e := list.At(i); e.Get("value").Str() == value {
+			return e
+		}
+	}
+	return canonical.Value{}
+}
+
+// clearsUnread reports whether a statement clears a member that is not carried
+// over and that the record does not show as null, so that only a write makes
+// sure of it.
+func clearsUnread(stated, record canonical.Value) bool {
+	clears := func(stated, record canonical.Value, read []string) bool {
+		for i := range stated.Len() {
+			member := stated.NameAt(i)
+			if stated.At(i).Kind() == canonical.KindNull && !slices.Contains(read, member) && record.Get(member).Kind() != canonical.KindNull {
+				return true
+			}
+		}
+		return false
+	}
+	return clears(stated, record, append([]string{"paymentToken", "primaryAddress", "customFields", "taxNumbers", "leadSource"}, customerMembers...)) ||
+		clears(stated.Get("primaryAddress"), record.Get("primaryAddress"), append([]string{"emails", "phoneNumbers"}, contactMembers...))
 }
 
 // bare returns what a body amounts to: without what says nothing, which in the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,13 +20,23 @@ func isProblem(got *canonical.Reply, body canonical.Value) bool {
 	return body.Kind() == canonical.KindObject || len(bytes.TrimSpace(got.Body)) == 0
 }
 
+// saysNotThere reports whether a 404 can be Rebilly's own word that there is no
+// such customer. A page or a router's 404 is not, and must not lead to a write
+// that replaces a customer nobody has read.
+func saysNotThere(got *canonical.Reply, body canonical.Value) bool {
+	return isProblem(got, body) && !mapping.NoRoute(text(body)+" "+body.Get("title").Str())
+}
+
 // statusOf is the status that a problem states in its body, or 0.
 func statusOf(body canonical.Value) int {
 	status, err := strconv.Atoi(body.Get("status").Str())
-	if err != nil || status < 100 || status > 599 {
-		return 0
+	switch {
+	case err == nil && status >= 100 && status <= 599:
+		return status
+	case body.Get("invalidFields").Len() > 0:
+		return http.StatusUnprocessableEntity
 	}
-	return status
+	return 0
 }
 
 // failure reads a refusal: problem details (RFC 9457), or one of the shapes
@@ -49,7 +60,7 @@ func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *cano
 	if e.Code == canonical.UpstreamInvalid || e.Code == canonical.UpstreamDuplicate {
 		e.Fields = a.complaints(u, sent, body)
 	}
-	e.Message = canonical.CleanText(keys.ReplaceAllString(text(body), "***"))
+	e.Message = canonical.CleanText(text(body))
 	if e.Message == "" && len(e.Fields) > 0 {
 		e.Message = e.Fields[0].Message
 	}
@@ -58,9 +69,6 @@ func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *cano
 	}
 	return e
 }
-
-// keys are Rebilly's API keys and JWTs, which a refusal of one may quote.
-var keys = regexp.MustCompile(`\b(?:[sp]k_(?:live|sandbox)_|eyJ)[\w.-]+`)
 
 var customerWord = regexp.MustCompile(`(?i)\bcustomer\b`)
 
@@ -77,22 +85,10 @@ func code(status int, got *canonical.Reply, body canonical.Value) canonical.Code
 		return canonical.CodeForPage(got)
 	case status == http.StatusNotFound && customerWord.MatchString(words): // else the organization or the path
 		return canonical.UpstreamNotFound
-	case status == http.StatusConflict && isBusy(words):
+	case status == http.StatusConflict && mapping.Busy(words): // no cause of conflicts is published
 		return canonical.UpstreamBusy
 	}
 	return canonical.CodeForStatus(status)
-}
-
-// isBusy reports whether a conflict is about another call that is under way. No
-// cause of conflicts is published.
-func isBusy(words string) bool {
-	words = strings.ToLower(words)
-	for _, hint := range []string{"concurren", "in progress", "being processed", "locked", "try again", "retry"} {
-		if strings.Contains(words, hint) {
-			return true
-		}
-	}
-	return false
 }
 
 // text is what a problem says about this occurrence: in detail, or in error and
@@ -124,108 +120,37 @@ func requestID(h http.Header, body canonical.Value) string {
 	return ""
 }
 
-// maxComplaints bounds how many complaints of one answer are passed on.
-const maxComplaints = 100
-
 // complaints reads the fields that a refusal names: in invalidFields, which is a
 // list of field and message and was an object by field before 2019, else in the
 // text.
 func (a *Adapter) complaints(u canonical.Upsert, sent *canonical.Request, body canonical.Value) []canonical.FieldError {
 	table := a.table(u)
-	var found []canonical.FieldError
-	for _, key := range []string{"invalidFields", "errors"} {
-		list := body.Get(key)
-		for i := range list.Len() {
-			field, entry := "", list.At(i)
-			if list.Kind() == canonical.KindObject {
-				field = list.NameAt(i)
-			} else {
-				field = first(entry, "field", "name", "property", "path", "pointer")
-			}
-			for _, message := range messages(entry) {
-				if len(found) < maxComplaints {
-					found = append(found, complaint(table, u, sent, field, message))
-				}
-			}
-		}
-		if found != nil {
-			return a.lines(u, found)
+	for _, member := range []string{"invalidFields", "errors"} {
+		if said := mapping.Complaints(body.Get(member)); said != nil {
+			return a.refine(u, table.Errors(u, sent, said))
 		}
 	}
-	said := text(body)
-	for _, field := range table.Mentioned(said) {
-		found = append(found, table.Complaint(u, sent, field, said))
-	}
-	return a.lines(u, found)
+	found := table.Errors(u, sent, []mapping.Said{{Text: text(body)}})
+	return a.refine(u, slices.DeleteFunc(found, func(fe canonical.FieldError) bool { return !mapping.Located(fe) }))
 }
 
-// complaint points at what the caller stated behind a field, whichever way the
-// field is written.
-func complaint(table *mapping.Table, u canonical.Upsert, sent *canonical.Request, field, message string) canonical.FieldError {
-	field = canonical.CleanText(field)
-	if mentioned := table.Mentioned(message); field == "" && len(mentioned) > 0 {
-		field = mentioned[0]
+// refine lets complaints about a street line point at the line, and those about
+// the e-mail address that Rebilly derives at the one that it is derived from.
+func (a *Adapter) refine(u canonical.Upsert, fields []canonical.FieldError) []canonical.FieldError {
+	i, primary := a.source(u.Customer), u.Customer.PrimaryEmail()
+	var lines []string
+	if i >= 0 {
+		lines = u.Customer.Addresses.Value()[i].Lines.Value()
 	}
-	place := field
-	if pointer, ok := strings.CutPrefix(strings.TrimPrefix(field, "#"), "/"); ok {
-		place = strings.ReplaceAll(pointer, "/", ".")
-	}
-	if primary := u.Customer.PrimaryEmail(); place == "email" && primary >= 0 { // derived from it
-		place = fmt.Sprintf("primaryAddress.emails.%d.value", primary)
-	}
-	fe := table.Complaint(u, sent, place, message)
-	fe.Field = field
-	return fe
-}
-
-// first returns the first of the named members that is a text.
-func first(v canonical.Value, names ...string) string {
-	for _, key := range names {
-		if s := v.Get(key); s.Kind() == canonical.KindString && s.Str() != "" {
-			return s.Str()
-		}
-	}
-	return ""
-}
-
-// messages returns what an entry says: a text, an object with a message, or a
-// list of these; at least one, if only "".
-func messages(entry canonical.Value) []string {
-	switch entry.Kind() {
-	case canonical.KindString:
-		return []string{entry.Str()}
-	case canonical.KindArray:
-		var all []string
-		for i := range entry.Len() {
-			all = append(all, messages(entry.At(i))...)
-		}
-		if all != nil {
-			return all
-		}
-	case canonical.KindObject:
-		for _, key := range []string{"message", "detail", "reason", "error"} {
-			if v := entry.Get(key); !v.IsZero() && v.Kind() != canonical.KindNull {
-				return messages(v)
-			}
-		}
-	}
-	return []string{""}
-}
-
-// lines lets complaints about a street line point at the line.
-func (a *Adapter) lines(u canonical.Upsert, fields []canonical.FieldError) []canonical.FieldError {
-	i := a.source(u.Customer)
-	if i < 0 {
-		return fields
-	}
-	lines := len(u.Customer.Addresses.Value()[i].Lines.Value())
 	whole := fmt.Sprintf("/addresses/%d/lines", i)
 	for j := range fields {
 		switch f := &fields[j]; {
+		case strings.EqualFold(f.Field, "email") && strings.HasPrefix(f.Pointer, "/emails/") && primary >= 0:
+			f.Pointer = fmt.Sprintf("/emails/%d/value", primary)
 		case f.Pointer != whole:
-		case strings.HasSuffix(f.Field, "address") && lines > 0:
+		case strings.HasSuffix(f.Field, "address") && len(lines) > 0:
 			f.Pointer += "/0"
-		case strings.HasSuffix(f.Field, "address2") && lines == 2:
+		case strings.HasSuffix(f.Field, "address2") && len(lines) == 2:
 			f.Pointer += "/1"
 		}
 	}

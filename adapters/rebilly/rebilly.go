@@ -214,12 +214,12 @@ func (a *Adapter) Name() string { return name }
 // Translate returns the read of an upsert, or the write if the route is
 // exclusive.
 func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
-	m := a.mapped(u)
+	m := a.mapped(u, canonical.Value{})
 	defer m.Close()
 	notices, err := m.Finish()
 	faults := slices.Concat(checkID(u), checkData(u))
 	if err != nil {
-		faults = append(faults, a.lines(u, canonical.AsError(err).Fields)...)
+		faults = append(faults, a.refine(u, canonical.AsError(err).Fields)...)
 	}
 	if len(faults) > 0 {
 		return nil, nil, mapping.Unfit(name, faults...)
@@ -311,7 +311,7 @@ func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *ca
 	body, _ := got.JSON()
 	id := body.Get("id").Str()
 	switch {
-	case sent.Op == opRead && got.Status == http.StatusNotFound && isProblem(got, body):
+	case sent.Op == opRead && got.Status == http.StatusNotFound && saysNotThere(got, body):
 		return a.create(u, sent, got)
 	case got.Status < 200 || got.Status > 299:
 		return canonical.Outcome{}, a.failure(u, sent, got, got.Status)
@@ -337,7 +337,7 @@ func (a *Adapter) create(u canonical.Upsert, sent *canonical.Request, got *canon
 	if remoteID(u) != u.ID {
 		return canonical.Outcome{}, a.failure(u, sent, got, http.StatusGone)
 	}
-	m := a.mapped(u)
+	m := a.mapped(u, canonical.Value{})
 	defer m.Close()
 	if _, err := m.Finish(); err != nil {
 		return canonical.Outcome{}, err
@@ -348,16 +348,16 @@ func (a *Adapter) create(u canonical.Upsert, sent *canonical.Request, got *canon
 // update goes on where there is a customer: what it has and the caller did not
 // state stays. If that leaves nothing to change, the upsert is finished.
 func (a *Adapter) update(u canonical.Upsert, record canonical.Value) (canonical.Outcome, error) {
-	m := a.mapped(u)
+	had := writable(record)
+	m := a.mapped(u, had)
 	defer m.Close()
 	if _, err := m.Finish(); err != nil {
 		return canonical.Outcome{}, err
 	}
-	had := writable(record)
 	body := had.Clone()
-	a.forget(&body, u.Customer)
+	a.forget(&body, u.Customer, m.Body)
 	body.Merge(m.Body)
-	if bare(body, false).Equal(bare(had, false)) {
+	if bare(body, false).Equal(bare(had, false)) && !clearsUnread(m.Body, record) {
 		return canonical.Outcome{Action: canonical.ActionNone, RemoteID: remoteID(u)}, nil
 	}
 	return canonical.Outcome{Next: a.write(u, body, m.Links())}, nil

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"customer-gateway/canonical"
@@ -34,6 +35,7 @@ var (
 		},
 	}
 	countryChars = &mapping.Chars{Only: "capital letters A to Z", Has: isUpper}
+	emailChars   = &mapping.Chars{Only: "ASCII characters", Has: func(r rune) bool { return r <= unicode.MaxASCII }}
 )
 
 func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }
@@ -65,23 +67,23 @@ func fieldsFor(c Config) *mapping.Table {
 		{To: "id", From: "/id", Aliases: []string{"customerId"}, Container: true},
 		{To: "websiteId", Setting: "settings.website_id"},
 		{To: "primaryAddress", From: "/addresses", Container: true},
-		{To: "primaryAddress.firstName", From: "/name/givenName", Min: 1, Max: 45, Chars: text, Clear: null, Aliases: []string{"firstName"}},
-		{To: "primaryAddress.lastName", From: "/name/familyName", Min: 1, Max: 45, Chars: text, Clear: null, Aliases: []string{"lastName"}},
-		{To: "primaryAddress.organization", From: "/organization/name", Min: 1, Max: 255, Chars: text, Clear: null, Aliases: []string{"company"}},
-		{To: "primaryAddress.jobTitle", From: "/jobTitle", Min: 1, Max: 255, Chars: text, Clear: null},
+		{To: "primaryAddress.firstName", From: "/name/givenName", Max: 45, Chars: text, Clear: null, Aliases: []string{"firstName"}},
+		{To: "primaryAddress.lastName", From: "/name/familyName", Max: 45, Chars: text, Clear: null, Aliases: []string{"lastName"}},
+		{To: "primaryAddress.organization", From: "/organization/name", Max: 255, Chars: text, Clear: null, Aliases: []string{"company"}},
+		{To: "primaryAddress.jobTitle", From: "/jobTitle", Max: 255, Chars: text, Clear: null},
 		{To: "primaryAddress.dob", From: "/birthDate", Clear: null},
-		{To: "primaryAddress.address", From: "/addresses/*/lines", Min: 1, Max: 60, Chars: text, Clear: null},
-		{To: "primaryAddress.address2", From: "/addresses/*/lines", Min: 1, Max: 60, Chars: text, Clear: null, Lossy: "lines after the second are joined to it"},
-		{To: "primaryAddress.city", From: "/addresses/*/city", Min: 1, Max: 45, Chars: text, Clear: null},
-		{To: "primaryAddress.region", From: "/addresses/*/region", Min: 1, Max: 45, Chars: text, Clear: null},
+		{To: "primaryAddress.address", From: "/addresses/*/lines", Max: 60, Chars: text, Clear: null},
+		{To: "primaryAddress.address2", From: "/addresses/*/lines", Max: 60, Chars: text, Clear: null, Lossy: "lines after the second are joined to it"},
+		{To: "primaryAddress.city", From: "/addresses/*/city", Max: 45, Chars: text, Clear: null},
+		{To: "primaryAddress.region", From: "/addresses/*/region", Max: 45, Chars: text, Clear: null},
 		{To: "primaryAddress.country", From: "/addresses/*/country", Min: 2, Max: 2, Chars: countryChars, Clear: null},
-		{To: "primaryAddress.postalCode", From: "/addresses/*/postalCode", Min: 1, Max: 10, Chars: postalChars, Clear: null},
+		{To: "primaryAddress.postalCode", From: "/addresses/*/postalCode", Max: 10, Chars: postalChars, Clear: null},
 		{To: "primaryAddress.emails", From: "/emails", Clear: canonical.List()},
-		{To: "primaryAddress.emails[].label", From: "/emails/*/type", Min: 1, Max: maxLabel},
-		{To: "primaryAddress.emails[].value", From: "/emails/*/value", Max: 255, Aliases: []string{"email"}},
+		{To: "primaryAddress.emails[].label", From: "/emails/*/type", Max: maxLabel},
+		{To: "primaryAddress.emails[].value", From: "/emails/*/value", Max: 255, Chars: emailChars, Aliases: []string{"email"}},
 		{To: "primaryAddress.emails[].primary", From: "/emails/*/primary"},
 		{To: "primaryAddress.phoneNumbers", From: "/phoneNumbers", Clear: canonical.List()},
-		{To: "primaryAddress.phoneNumbers[].label", From: "/phoneNumbers/*/type", Min: 1, Max: maxLabel},
+		{To: "primaryAddress.phoneNumbers[].label", From: "/phoneNumbers/*/type", Max: maxLabel},
 		{To: "primaryAddress.phoneNumbers[].value", From: "/phoneNumbers/*/value", Max: 50},
 		{To: "primaryAddress.phoneNumbers[].primary", From: "/phoneNumbers/*/primary"},
 		{To: "customFields", From: "/attributes", Clear: canonical.NewObject(0)},
@@ -137,8 +139,9 @@ func (a *Adapter) table(u canonical.Upsert) *mapping.Table {
 	return a.fields
 }
 
-// mapped builds the body of u, with providerData over it. Its caller closes it.
-func (a *Adapter) mapped(u canonical.Upsert) *mapping.Mapper {
+// mapped builds the body of u, with providerData over it. had is what was read of
+// the customer, or the zero Value. Its caller closes it.
+func (a *Adapter) mapped(u canonical.Upsert, had canonical.Value) *mapping.Mapper {
 	c, table := u.Customer, a.table(u)
 	m := table.Start(u)
 	if a.config.WebsiteID != "" {
@@ -156,10 +159,10 @@ func (a *Adapter) mapped(u canonical.Upsert) *mapping.Mapper {
 		m.Clear("primaryAddress.dob")
 	}
 	a.address(m, c)
-	a.emails(m, c)
-	a.phones(m, c)
+	a.emails(m, c, had.Get("primaryAddress", "emails"))
+	a.phones(m, c, had.Get("primaryAddress", "phoneNumbers"))
 	a.customFields(m, c)
-	taxNumbers(m, c)
+	a.taxNumbers(m, c, had.Get("taxNumbers"))
 	m.Text("locale", c.Locale)
 	lead(m, c.LeadSource.Value())
 	for _, d := range u.ProviderData {
@@ -243,25 +246,25 @@ func (a *Adapter) useAddress(m *mapping.Mapper, c *canonical.Customer, i int) {
 	}
 }
 
-func (a *Adapter) emails(m *mapping.Mapper, c *canonical.Customer) {
+func (a *Adapter) emails(m *mapping.Mapper, c *canonical.Customer, had canonical.Value) {
 	list, primary := c.Emails.Value(), c.PrimaryEmail()
 	if len(list) == 0 {
 		m.Clear("primaryAddress.emails")
 	}
 	for i, e := range list {
 		m.Text("primaryAddress.emails[].value", e.Value, mapping.Pos{To: i, From: i})
-		point(m, &emailRows, i, e.Type, a.config.EmailLabel, e.Primary, i == primary)
+		a.point(m, &emailRows, i, e.Type, labelOf(e.Type, known(had, e.Value.Value(), i), a.config.EmailLabel), e.Primary, i == primary)
 	}
 }
 
-func (a *Adapter) phones(m *mapping.Mapper, c *canonical.Customer) {
+func (a *Adapter) phones(m *mapping.Mapper, c *canonical.Customer, had canonical.Value) {
 	list, primary := c.PhoneNumbers.Value(), c.PrimaryPhone()
 	if len(list) == 0 {
 		m.Clear("primaryAddress.phoneNumbers")
 	}
 	for i, p := range list {
 		m.Text("primaryAddress.phoneNumbers[].value", p.Value, mapping.Pos{To: i, From: i})
-		point(m, &phoneRows, i, p.Type, a.config.PhoneLabel, p.Primary, i == primary)
+		a.point(m, &phoneRows, i, p.Type, labelOf(p.Type, known(had, p.Value.Value(), i), a.config.PhoneLabel), p.Primary, i == primary)
 	}
 }
 
@@ -273,14 +276,32 @@ var (
 	phoneRows = pointRows{"primaryAddress.phoneNumbers[].label", "primaryAddress.phoneNumbers[].primary", "/phoneNumbers/*"}
 )
 
+// labelOf returns the label of a contact point that has no type: the one that it
+// has at Rebilly, unless the caller clears it, else the standing one.
+func labelOf(kind canonical.Field[string], had canonical.Value, standing string) string {
+	if label := had.Get("label").Str(); label != "" && kind.IsZero() {
+		return label
+	}
+	return standing
+}
+
+// standing says that something which Rebilly needs got a standing value.
+func (a *Adapter) standing(what, value string) string {
+	message := fmt.Sprintf("rebilly needs a %s; sent %q", what, value)
+	if !a.config.Exclusive {
+		message += " unless it has one there"
+	}
+	return message
+}
+
 // point adds the label and the primary mark of a contact point. Rebilly needs a
 // label on each, and one primary in a list.
-func point(m *mapping.Mapper, to *pointRows, i int, kind canonical.Field[string], label string, stated canonical.Field[bool], primary bool) {
+func (a *Adapter) point(m *mapping.Mapper, to *pointRows, i int, kind canonical.Field[string], label string, stated canonical.Field[bool], primary bool) {
 	at := mapping.Pos{To: i, From: i}
 	m.UseNull(to.from, i) // the label or mark goes back to what it is without a statement
 	if !kind.HasValue() {
 		m.Constant(to.label, canonical.Text(label), at)
-		m.Note(canonical.NoticeDefaulted, to.from+"/type", i, strings.Replace(to.label, "[]", fmt.Sprintf(".%d", i), 1), fmt.Sprintf("rebilly needs a label; sent %q", label))
+		m.Note(canonical.NoticeDefaulted, to.from+"/type", i, strings.Replace(to.label, "[]", fmt.Sprintf(".%d", i), 1), a.standing("label", label))
 	} else {
 		m.Text(to.label, kind, at)
 	}
@@ -322,17 +343,20 @@ func isTexts(list canonical.Value) bool {
 	return true
 }
 
-func taxNumbers(m *mapping.Mapper, c *canonical.Customer) {
+func (a *Adapter) taxNumbers(m *mapping.Mapper, c *canonical.Customer, had canonical.Value) {
 	if len(c.TaxIDs.Value()) == 0 {
 		m.Clear("taxNumbers")
 	}
+	anyPrimary := slices.ContainsFunc(c.TaxIDs.Value(), func(t canonical.TaxID) bool { return t.Primary.Value() })
 	for i, t := range c.TaxIDs.Value() {
-		at := mapping.Pos{To: i, From: i}
+		at, old := mapping.Pos{To: i, From: i}, known(had, t.Value.Value(), i)
 		m.UseNull("/taxIds/*", i)
 		switch kind, stated := t.Type.Get(); {
+		case t.Type.IsZero() && old.Get("type").Str() != "":
+			m.Constant("taxNumbers[].type", old.Get("type"), at)
 		case !stated:
 			m.Constant("taxNumbers[].type", canonical.Text("other"), at)
-			m.Note(canonical.NoticeDefaulted, "/taxIds/*/type", i, fmt.Sprintf("taxNumbers.%d.type", i), `rebilly needs a type; sent "other"`)
+			m.Note(canonical.NoticeDefaulted, "/taxIds/*/type", i, fmt.Sprintf("taxNumbers.%d.type", i), a.standing("type", "other"))
 		case kind == "eu_vat" || kind == "eu-vat":
 			m.Put("taxNumbers[].type", canonical.Text("eu-vat"), at)
 		default:
@@ -342,8 +366,11 @@ func taxNumbers(m *mapping.Mapper, c *canonical.Customer) {
 			}
 		}
 		m.Text("taxNumbers[].value", t.Value, at)
-		if t.Primary.HasValue() {
+		switch isDefault := old.Get("isDefault"); {
+		case t.Primary.HasValue():
 			m.Bool("taxNumbers[].isDefault", t.Primary, at)
+		case t.Primary.IsZero() && !anyPrimary && isDefault.Kind() == canonical.KindBool:
+			m.Constant("taxNumbers[].isDefault", isDefault, at)
 		}
 		if country, ok := t.Country.Get(); ok && strings.HasPrefix(t.Value.Value(), country) {
 			m.Use("/taxIds/*/country", i) // the number says it
@@ -353,6 +380,25 @@ func taxNumbers(m *mapping.Mapper, c *canonical.Customer) {
 
 func lead(m *mapping.Mapper, l canonical.LeadSource) {
 	for i, f := range []canonical.Field[string]{l.Medium, l.Source, l.Campaign, l.Term, l.Content, l.Affiliate, l.SubAffiliate, l.SalesAgent, l.ClickID, l.Path, l.Referrer} {
+		if v, ok := f.Get(); ok && leadSource[i] == "referrer" {
+			f = canonical.Of(asciiURI(v))
+		}
 		m.Text(leadRows[i], f)
 	}
+}
+
+// asciiURI writes an internationalized URI in the characters of RFC 3986, as its
+// successor for the others says (RFC 3987, section 3.1).
+func asciiURI(s string) string {
+	const legal = "-._~:/?#[]@!$&'()*+,;=%"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(legal, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
