@@ -246,7 +246,7 @@ func (x *exchange) classify(got *canonical.Reply, incomplete error) (e *canonica
 	case incomplete != nil:
 		text = "the provider's answer is " + incomplete.Error()
 	case got.Status >= 300 && got.Status < 400:
-		text = "the provider answered with a redirect, which is never followed"
+		text = redirected
 	case got.Status < 200:
 		text = "the provider answered with something else than HTTP"
 	default:

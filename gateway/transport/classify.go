@@ -25,6 +25,8 @@ type cause struct {
 func (c *cause) Error() string { return c.text }
 func (c *cause) Unwrap() error { return c.err }
 
+const redirected = "the provider answered with a redirect, which is never followed; check base_url"
+
 var (
 	errTooLarge = errors.New("over the size limit")
 	errCutOff   = errors.New("cut off")
@@ -150,6 +152,9 @@ func (c *Client) complete(from *canonical.Error, x *exchange, got *canonical.Rep
 	e.Provider, e.Op = c.cfg.Provider, x.op
 	now := time.Now()
 	if got != nil {
+		if e.Message == "" && e.Code == canonical.UpstreamInvalidResponse && got.Status >= 300 && got.Status < 400 {
+			e.Message = redirected
+		}
 		e.Status = orElse(e.Status, got.Status)
 		if e.RequestID == "" {
 			e.RequestID = requestID(got.Header)

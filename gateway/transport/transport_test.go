@@ -558,6 +558,10 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		if elsewhere.Load() != 0 || read != 1 || res.Outcome.Action != "" {
 			t.Errorf("%d: followed %d times, read %d times, outcome %+v", code, elsewhere.Load(), read, res.Outcome)
 		}
+		// One that has no rule for it gets the words.
+		if res := c.Do(t.Context(), put, status); res.Err.Message != redirected || res.Err.Status != code {
+			t.Errorf("%d: error %+v, want a message about a redirect", code, res.Err)
+		}
 	}
 }
 
