@@ -271,7 +271,7 @@ func (m *Mapper) fits(f *Field, from canonical.PathID, v canonical.Value, pos Po
 // check returns what is wrong with a text, or "".
 func (f *Field) check(s string) (canonical.FieldCode, string) {
 	if f.Max > 0 && len(s) > f.Max {
-		if n := utf8.RuneCountInString(s); n > f.Max {
+		if n := f.length(s); n > f.Max {
 			return canonical.FieldTooLong, fmt.Sprintf("takes at most %d characters; there are %d", f.Max, n)
 		}
 	}
@@ -291,6 +291,19 @@ func (f *Field) check(s string) (canonical.FieldCode, string) {
 		}
 	}
 	return "", ""
+}
+
+// length counts the characters of a text as the provider does.
+func (f *Field) length(s string) int {
+	n := utf8.RuneCountInString(s)
+	if f.utf16 {
+		for _, r := range s {
+			if r > 0xFFFF {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Refuse reports that the provider cannot take the canonical value behind the
@@ -425,8 +438,7 @@ func (m *Mapper) Finish() ([]canonical.Notice, error) {
 }
 
 func (m *Mapper) checkRequired(f *Field) {
-	list, _, inList := strings.Cut(f.To, "[]")
-	if !inList {
+	if f.list == "" {
 		if m.at(f, -1).IsZero() {
 			m.lacks(f, Pos{-1, -1})
 		}
@@ -434,10 +446,11 @@ func (m *Mapper) checkRequired(f *Field) {
 	}
 	n := m.elements(f)
 	checked := make([]bool, n)
-	for _, l := range m.links {
+	for i := range m.links {
+		l := &m.links[i]
 		// An element without a link is the caller's own, from providerData, and
 		// one that providerData took away needs nothing.
-		if l.Data == "" && l.ToIndex >= 0 && l.ToIndex < n && !checked[l.ToIndex] && strings.HasPrefix(l.To, list+"[]") {
+		if l.Data == "" && l.ToIndex >= 0 && l.ToIndex < n && !checked[l.ToIndex] && strings.HasPrefix(l.To, f.list) {
 			checked[l.ToIndex] = true
 			if m.at(f, l.ToIndex).IsZero() {
 				m.lacks(f, Pos{l.ToIndex, l.FromIndex})

@@ -51,6 +51,8 @@ type Field struct {
 	from  canonical.PathID
 	also  []canonical.PathID
 	steps []step
+	list  string // To up to the first "[]", which it includes; "" outside of lists
+	utf16 bool // see InUTF16
 }
 
 // Chars is a set of characters that a provider takes.
@@ -106,7 +108,10 @@ func NewTable(provider string, fields ...Field) *Table {
 		for _, p := range f.Also {
 			f.also = append(f.also, canonical.Path(p))
 		}
-		f.steps = nil
+		f.steps, f.list = nil, ""
+		if i := strings.Index(f.To, "[]"); i >= 0 {
+			f.list = f.To[:i+len("[]")]
+		}
 		for s := range strings.SplitSeq(f.To, ".") {
 			f.steps = append(f.steps, parseStep(s))
 		}
@@ -185,6 +190,16 @@ func (t *Table) With(to string, change func(*Field)) *Table {
 		}
 	}
 	panic(fmt.Sprintf("mapping: %s has no row for %q", t.provider, to))
+}
+
+// InUTF16 returns a copy of the table whose lengths count a character above
+// U+FFFF twice, as Java and JavaScript do.
+func (t *Table) InUTF16() *Table {
+	fields := slices.Clone(t.fields)
+	for i := range fields {
+		fields[i].utf16 = true
+	}
+	return NewTable(t.provider, fields...)
 }
 
 // Fields returns the rows, in the order of declaration.
@@ -370,14 +385,13 @@ func (t *Table) pointer(u canonical.Upsert, sent *canonical.Request, f *Field, i
 	if len(indexes) > 0 {
 		position = indexes[0]
 	}
-	list, _, inList := strings.Cut(f.To, "[]")
 	index := -1
 	for _, l := range sent.Links {
 		switch {
 		case l.Data != "":
 		case l.To == f.To && (position < 0 || l.ToIndex == position):
 			return u.Customer.Pointer(l.From, l.FromIndex), ""
-		case inList && index < 0 && strings.HasPrefix(l.To, list+"[]") && (position < 0 || l.ToIndex == position):
+		case f.list != "" && index < 0 && strings.HasPrefix(l.To, f.list) && (position < 0 || l.ToIndex == position):
 			index = l.FromIndex
 		case f.Container && index < 0 && strings.HasPrefix(l.To, f.To) && f.from.Contains(l.From):
 			index = l.FromIndex
