@@ -284,6 +284,8 @@ func (a *Adapter) prove(u canonical.Upsert, sent *canonical.Request, got *canoni
 	switch {
 	case stored.Kind() != canonical.KindObject:
 		problem = "the answer holds no customer; check base_url"
+	case got.Status != http.StatusOK && got.Status != http.StatusCreated:
+		problem = "the answer does not say that the customer is there"
 	case id == "" && stored.Get("complytId").Str() == "":
 		problem = "the answer names neither externalId nor complytId"
 	case id != "" && id != u.ID, source != "" && source != a.source:

@@ -59,17 +59,13 @@ func messages(e canonical.Value) []string {
 	return nil
 }
 
-// notHere are the words of servers that have no such path, as against Complyt's
-// about a customer that is not there.
-var notHere = regexp.MustCompile(`(?i)\bno (static resource|handler|route|endpoint|mapping|matching)\b|\broute not found|\bcannot (get|put) /`)
-
 // saysNotThere reports whether a 404 is Complyt's own word that there is no such
 // customer. A page, an empty answer or a router's 404 is not, and must not lead
 // to a write that replaces a record nobody has read.
 func saysNotThere(body canonical.Value) bool {
 	e := errorObject(body)
 	texts := messages(e)
-	return e.Kind() == canonical.KindObject && (len(texts) > 0 || e.Get("error").Str() != "") && !notHere.MatchString(strings.Join(texts, " "))
+	return e.Kind() == canonical.KindObject && (len(texts) > 0 || e.Get("error").Str() != "") && !mapping.NoRoute(strings.Join(texts, " "))
 }
 
 // conflict begins the older text for identifiers that disagree, which comes with
@@ -90,7 +86,7 @@ func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *cano
 		if hint == "" {
 			hint = "the answer is not in complyt's form; something in front of it may have given it."
 		}
-		r := canonical.Refusal(name, sent, got, settle(code, sent), hint)
+		r := canonical.Refusal(name, sent, got, code, hint)
 		r.UpstreamCode, r.RequestID = problem, requestID(got, canonical.Value{})
 		return r
 	}
@@ -113,7 +109,7 @@ func (a *Adapter) failure(u canonical.Upsert, sent *canonical.Request, got *cano
 	if text == "" {
 		text = "complyt does not say why."
 	}
-	r := canonical.Refusal(name, sent, got, settle(code, sent), text)
+	r := canonical.Refusal(name, sent, got, code, text)
 	r.Fields, r.RequestID, r.UpstreamCode = found, requestID(got, e), upstreamCode(e, texts, problem)
 	return r
 }
@@ -133,22 +129,14 @@ func codeOf(status int, text string) canonical.Code {
 			return canonical.UpstreamIdentityConflict
 		}
 	case http.StatusConflict: // undocumented: the key is ours, so another write of it is under way
-		if containsAny(text, "concurren", "in progress", "try again", "retry", "locked") {
-			return canonical.UpstreamBusy
-		}
 		if strings.Contains(text, conflict) {
 			return canonical.UpstreamIdentityConflict
 		}
+		if mapping.Busy(text) {
+			return canonical.UpstreamBusy
+		}
 	}
 	return canonical.CodeForStatus(status)
-}
-
-// settle corrects a code for the call: a read that got lost has changed nothing.
-func settle(code canonical.Code, sent *canonical.Request) canonical.Code {
-	if code == canonical.UpstreamOutcomeUnknown && sent.Method == http.MethodGet {
-		return canonical.UpstreamUnavailable
-	}
-	return code
 }
 
 var bearerError = regexp.MustCompile(`(?i)\bbearer\b.*\berror\s*=\s*"?([a-z_]+)`)
@@ -210,30 +198,28 @@ const (
 // name follows.
 const unparsed = "Error parsing field:"
 
-// complaint is one entry of an answer; field is empty where only the text can
-// tell it.
-type complaint struct{ field, text string }
-
 // complaints returns what the answer says about fields that the caller or the
 // configuration states.
 func complaints(u canonical.Upsert, sent *canonical.Request, e canonical.Value, texts []string) []canonical.FieldError {
-	entries := listed(e)
+	var entries []mapping.Said
+	for _, member := range []string{"errors", "fieldErrors", "violations", "details"} { // as its framework lists them
+		entries = append(entries, mapping.Complaints(e.Get(member))...)
+	}
 	for _, text := range texts {
 		for _, entry := range splitList(text[:min(len(text), maxText)]) {
-			entries = append(entries, complaint{"", entry})
+			entries = append(entries, mapping.Said{Text: entry})
 		}
 	}
 	table := tableFor(u.Customer)
 	var found []canonical.FieldError
 	for _, entry := range entries {
 		for _, field := range fieldsOf(table, entry) {
-			fe := table.Complaint(u, sent, pathOf(field), entry.text)
+			fe := table.Complaint(u, sent, pathOf(field), entry.Text)
 			fe.Field = canonical.CleanText(field)
-			if fe.Code == canonical.FieldOther && (platformCode.MatchString(entry.text) || strings.Contains(entry.text, unparsed)) {
+			if fe.Code == canonical.FieldOther && (platformCode.MatchString(entry.Text) || strings.Contains(entry.Text, unparsed)) {
 				fe.Code = canonical.FieldInvalid
 			}
-			known := fe.Pointer != "" || fe.Setting != ""
-			if known && len(found) < maxComplaints && !slices.ContainsFunc(found, func(o canonical.FieldError) bool {
+			if mapping.Located(fe) && len(found) < maxComplaints && !slices.ContainsFunc(found, func(o canonical.FieldError) bool {
 				return o.Pointer == fe.Pointer && o.Setting == fe.Setting && o.Message == fe.Message
 			}) {
 				found = append(found, fe)
@@ -243,46 +229,14 @@ func complaints(u canonical.Upsert, sent *canonical.Request, e canonical.Value, 
 	return found
 }
 
-// listed reads lists of complaints, which Complyt is not known to send, in the
-// forms in which its framework does.
-func listed(e canonical.Value) []complaint {
-	var entries []complaint
-	for _, member := range []string{"errors", "fieldErrors", "violations", "details"} {
-		list := e.Get(member)
-		for i := range min(list.Len(), maxComplaints) {
-			v := list.At(i)
-			var c complaint
-			if list.Kind() == canonical.KindObject {
-				c.field = list.NameAt(i)
-			}
-			switch v.Kind() {
-			case canonical.KindObject:
-				if c.field == "" {
-					c.field = first(v, "field", "path", "propertyPath", "property", "name").Str()
-				}
-				c.text = first(v, "message", "defaultMessage", "reason", "detail").Str()
-			case canonical.KindArray:
-				if v.Len() > 0 {
-					c.text = v.At(0).Str()
-				}
-			default:
-				c.text = v.Str()
-			}
-			c.text = c.text[:min(len(c.text), maxText)]
-			entries = append(entries, c)
-		}
-	}
-	return entries
-}
-
 // fieldsOf returns the fields that an entry is about, in Complyt's spelling: the
 // named one, the one that the text begins with, else all that it mentions. It
 // may return what is no field.
-func fieldsOf(table *mapping.Table, c complaint) []string {
-	if c.field != "" {
-		return []string{c.field}
+func fieldsOf(table *mapping.Table, said mapping.Said) []string {
+	if said.Field != "" {
+		return []string{said.Field}
 	}
-	text := c.text
+	text := said.Text
 	if _, rest, ok := strings.Cut(text, unparsed); ok {
 		text = rest
 	}

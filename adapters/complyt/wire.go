@@ -22,7 +22,8 @@ var customerTypes = []string{"RETAIL", "MARKETPLACE", "RESELLER", "RETAIL_EXEMPT
 // field.
 //
 // name, customerType and externalTimestamps are required too, but may come from
-// the stored record: complete asks for them.
+// the stored record: complete asks for them. Complyt counts characters as Java
+// does.
 var fields = mapping.NewTable(name,
 	mapping.Field{To: "externalId", From: "/id", Required: true, Min: 1, Max: 256, Aliases: []string{"External ID", "External id"}},
 	mapping.Field{To: "source", Setting: "settings.source", Required: true, Aliases: []string{"Source"}},
@@ -42,7 +43,7 @@ var fields = mapping.NewTable(name,
 	mapping.Field{To: "externalTimestamps", From: "/createdAt", Container: true, Aliases: []string{"External timestamps", "Timestamps"}},
 	mapping.Field{To: "externalTimestamps.createdDate", From: "/createdAt", Aliases: []string{"Timestamps.createdDate", "createdDate", "Created date", "Created Date"}},
 	mapping.Field{To: "externalTimestamps.updatedDate", From: "/updatedAt", Aliases: []string{"Timestamps.updatedDate", "updatedDate", "Updated date", "Updated Date"}},
-)
+).InUTF16()
 
 // The same table for customers whose name comes from elsewhere.
 var (
