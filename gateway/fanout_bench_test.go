@@ -457,6 +457,8 @@ var handCalls = []handCall{
 			a := c.Addresses[0]
 			type region struct {
 				RegionCode string `json:"region_code"`
+				Region     string `json:"region"`
+				RegionID   int    `json:"region_id"`
 			}
 			type address struct {
 				DefaultBilling  bool     `json:"default_billing"`
@@ -490,7 +492,7 @@ var handCalls = []handCall{
 			}{customer{
 				id, c.Emails[0].Value, c.Name.GivenName, c.Name.MiddleName, c.Name.FamilyName, c.BirthDate, 2, 1,
 				[]address{{slices.Contains(a.Type, "billing"), slices.Contains(a.Type, "shipping"), a.Country, a.Lines, a.City, a.PostalCode,
-					region{a.Region}, a.PhoneNumber, c.Name.GivenName, c.Name.FamilyName}},
+					region{a.Region, a.Region, 0}, a.PhoneNumber, c.Name.GivenName, c.Name.FamilyName}},
 			}})
 		},
 		proves: func(reply []byte) bool {

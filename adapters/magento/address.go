@@ -1,8 +1,10 @@
 package magento
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"customer-gateway/canonical"
 	"customer-gateway/canonical/mapping"
@@ -24,16 +26,20 @@ func (a *Adapter) ownsAddresses(u canonical.Upsert) bool {
 
 // unreadable says what keeps the addresses of a record from being kept.
 func unreadable(held canonical.Value) string {
-	list := held.Get("addresses")
-	if list.Kind() != canonical.KindArray && (recordID(held.Get("default_billing").Str()) != "" || recordID(held.Get("default_shipping").Str()) != "") {
+	if !listsAddresses(held) {
 		return "the answer lacks the customer's addresses, which an update would delete"
 	}
-	for i := range list.Len() {
-		if number(list.At(i).Get("id")).IsZero() {
-			return "the answer has an address without an id, which an update would delete"
-		}
+	if anyOf(held.Get("addresses"), func(o canonical.Value) bool { return number(o.Get("id")).IsZero() }) {
+		return "the answer has an address without an id, which an update would delete"
 	}
 	return ""
+}
+
+// listsAddresses reports whether a record came with its addresses. PHP writes a
+// list with gaps as an object.
+func listsAddresses(held canonical.Value) bool {
+	kind := held.Get("addresses").Kind()
+	return kind == canonical.KindArray || kind == canonical.KindObject
 }
 
 func (a *Adapter) addresses(m *mapping.Mapper, c *canonical.Customer, held canonical.Value) {
@@ -43,7 +49,7 @@ func (a *Adapter) addresses(m *mapping.Mapper, c *canonical.Customer, held canon
 		return
 	}
 	billing, shipping := defaults(stated)
-	match := a.match(stated, old, billing, shipping)
+	match := a.match(c, old, billing, shipping)
 	for i := range stated {
 		e := m.Body.Member("addresses").Elem(i)
 		if j := match[i]; j >= 0 {
@@ -186,12 +192,10 @@ func lineList(lines []string) canonical.Value {
 	return list
 }
 
-// region sends the shop's id of the region if the settings or the shop's own
-// addresses tell it. Otherwise a code goes alone: beside a text Magento would
-// look the text up as the code. A name goes as text, which countries without a
-// list of regions take.
+// region sends the region in the three parts that Magento's schema requires. The
+// shop's id decides, if the settings or the shop's own addresses tell it.
 func (a *Adapter) region(m *mapping.Mapper, from *canonical.Address, old canonical.Value, at mapping.Pos) {
-	region, ok := from.Region.Get()
+	stated, ok := from.Region.Get()
 	if !ok {
 		m.Text("addresses[].region.region", from.Region, at)
 		return
@@ -199,22 +203,37 @@ func (a *Adapter) region(m *mapping.Mapper, from *canonical.Address, old canonic
 	e := m.Body.Member("addresses").Elem(at.To)
 	e.Delete("region")
 	e.Delete("region_id")
-	if id := a.regionID(from.Country.Value(), region, old); !id.IsZero() {
-		m.Put("addresses[].region.region_id", id, at)
+	id := a.regionID(from.Country.Value(), stated, old)
+	code, text, number := regionParts(stated, stated, id)
+	m.Put("addresses[].region.region_code", canonical.Text(code), at)
+	if !number.IsZero() {
+		m.Put("addresses[].region.region", canonical.Text(text), at)
+		m.Put("addresses[].region.region_id", number, at)
+	}
+	if !id.IsZero() {
 		m.Put("addresses[].region_id", id, at)
-		return
 	}
-	if isRegionCode(region) {
-		m.Put("addresses[].region.region_code", canonical.Text(region), at)
-		return
+}
+
+// regionParts completes a region; an Absent id is unknown. Then Magento looks the
+// text up as the code, whatever the code is, so that both are the same; but it
+// takes a text of digits for an id, so that a code of digits goes without one.
+func regionParts(code, text string, id canonical.Value) (string, string, canonical.Value) {
+	if !id.IsZero() {
+		return code, text, id
 	}
-	m.Put("addresses[].region.region", canonical.Text(region), at)
+	if text = cmp.Or(text, code); strings.Trim(text, "0123456789") == "" {
+		return text, "", canonical.Value{}
+	}
+	return text, text, canonical.Int(0)
 }
 
 // regionID returns the shop's id of a region, or Absent.
 func (a *Adapter) regionID(country, region string, old canonical.Value) canonical.Value {
-	if id, known := a.regions[fold(country+"-"+region)]; known {
-		return canonical.Int(id)
+	if len(a.regions) > 0 {
+		if id, known := a.regions[fold(country+"-"+region)]; known {
+			return canonical.Int(id)
+		}
 	}
 	for i := range old.Len() {
 		o := old.At(i)
@@ -235,24 +254,11 @@ func heldRegion(o canonical.Value) canonical.Value {
 	return number(o.Get("region", "region_id"))
 }
 
-// isRegionCode tells ISO 3166-2 suffixes from names.
-func isRegionCode(s string) bool {
-	if len(s) > 3 {
-		return false
-	}
-	for i := range len(s) {
-		if !('A' <= s[i] && s[i] <= 'Z' || '0' <= s[i] && s[i] <= '9') {
-			return false
-		}
-	}
-	return true
-}
-
 // recipient sends the name at the address: its own, else the customer's.
 func recipient(m *mapping.Mapper, c *canonical.Customer, i int) {
 	at := mapping.Pos{To: i, From: i}
 	n, customer := c.Addresses.Value()[i].Name.Value(), c.Name.Value()
-	if !n.GivenName.HasValue() && !n.FamilyName.HasValue() && !n.Formatted.HasValue() {
+	if !namesRecipient(n) {
 		if v, ok := customer.GivenName.Get(); ok {
 			m.PutFrom("addresses[].firstname", "/name/givenName", canonical.Text(v), mapping.Pos{To: i, From: -1})
 		}
@@ -325,22 +331,35 @@ func voice(phones []canonical.PhoneNumber) int {
 }
 
 // match finds for each stated address the one of the shop that is the same place,
-// preferring the one with the same recipient; -1 where there is none. Where
-// others are deleted anyway, an address with the same role gives up its id, so
-// that the shop's default address never vanishes.
-func (a *Adapter) match(stated []canonical.Address, old canonical.Value, billing, shipping int) []int {
-	match := make([]int, len(stated))
-	for i := range stated {
-		match[i] = -1
-		best := -1
-		want := placeOf(&stated[i], a.lines(&stated[i]))
-		for j := range old.Len() {
-			if slices.Contains(match[:i], j) || heldPlace(old.At(j)) != want {
+// those of the same recipient before others; -1 where there is none. Where others
+// are deleted anyway, an address with the same role gives up its id, so that the
+// shop's default address never vanishes.
+func (a *Adapter) match(c *canonical.Customer, old canonical.Value, billing, shipping int) []int {
+	places := make([]string, old.Len())
+	for j := range places {
+		places[j] = heldPlace(old.At(j))
+	}
+	stated := c.Addresses.Value()
+	match := slices.Repeat([]int{-1}, len(stated))
+	if len(places) == 0 {
+		return match
+	}
+	for _, least := range []int{sameRecipient, 0} {
+		for i := range stated {
+			if match[i] >= 0 {
 				continue
 			}
-			if score := likeness(&stated[i], old.At(j)); score > best {
-				match[i], best = j, score
+			best, place := least-1, placeOf(&stated[i], a.lines(&stated[i]))
+			found := -1
+			for j := range places {
+				if places[j] != place || slices.Contains(match, j) {
+					continue
+				}
+				if score := likeness(c, i, old.At(j)); score > best {
+					found, best = j, score
+				}
 			}
+			match[i] = found
 		}
 	}
 	if a.config.Addresses != "replace" {
@@ -357,23 +376,36 @@ func (a *Adapter) match(stated []canonical.Address, old canonical.Value, billing
 	return match
 }
 
+// sameRecipient is what an equal recipient counts, more than all else together.
+const sameRecipient = 8
+
 // likeness counts what else is equal in two addresses of one place.
-func likeness(s *canonical.Address, o canonical.Value) int {
-	n, score := s.Name.Value(), 0
-	for _, pair := range [][2]string{
-		{n.GivenName.Value(), o.Get("firstname").Str()}, {n.FamilyName.Value(), o.Get("lastname").Str()},
-		{s.Company.Value(), o.Get("company").Str()}, {s.PhoneNumber.Value(), o.Get("telephone").Str()},
-	} {
+func likeness(c *canonical.Customer, i int, o canonical.Value) int {
+	s, score := &c.Addresses.Value()[i], 0
+	n := s.Name.Value()
+	if !namesRecipient(n) {
+		n = c.Name.Value()
+	}
+	if strings.EqualFold(n.GivenName.Value(), o.Get("firstname").Str()) && strings.EqualFold(n.FamilyName.Value(), o.Get("lastname").Str()) {
+		score += sameRecipient
+	}
+	for _, pair := range [...][2]string{{s.Company.Value(), o.Get("company").Str()}, {s.PhoneNumber.Value(), o.Get("telephone").Str()}} {
 		if pair[0] != "" && strings.EqualFold(pair[0], pair[1]) {
 			score++
 		}
 	}
-	for _, role := range []string{"billing", "shipping"} {
-		if slices.Contains(s.Type.Value(), role) && o.Get("default_"+role).IsTrue() {
-			score++
-		}
+	if slices.Contains(s.Type.Value(), "billing") && o.Get("default_billing").IsTrue() {
+		score++
+	}
+	if slices.Contains(s.Type.Value(), "shipping") && o.Get("default_shipping").IsTrue() {
+		score++
 	}
 	return score
+}
+
+// namesRecipient reports whether an address says who receives there.
+func namesRecipient(n canonical.Name) bool {
+	return n.GivenName.HasValue() || n.FamilyName.HasValue() || n.Formatted.HasValue()
 }
 
 // placeOf is what makes two addresses the same place.
@@ -393,11 +425,17 @@ func heldPlace(o canonical.Value) string {
 	return foldPlace(o.Get("country_id").Str(), o.Get("postcode").Str(), o.Get("city").Str(), street)
 }
 
-func foldPlace(parts ...string) string {
-	for i := range parts {
-		parts[i] = fold(parts[i])
-	}
-	return strings.Join(parts, "|")
+// foldPlace brings the spellings of a place together. Words stay apart: 1/23 High
+// St is not 12/3 High St.
+func foldPlace(country, postcode, city, street string) string {
+	return fold(country) + "|" + fold(postcode) + "|" + foldWords(city) + "|" + foldWords(street)
+}
+
+// foldWords writes the words of a text in lower case, without the signs between.
+func foldWords(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	}), " ")
 }
 
 // start is the element to lay a stated address over: the shop's own fields of
@@ -425,21 +463,18 @@ func own(old canonical.Value) canonical.Value {
 			e.Set(field, v.Clone())
 		}
 	}
-	region := canonical.NewObject(1)
-	id := heldRegion(old)
-	text, code := old.Get("region", "region"), old.Get("region", "region_code")
-	switch {
-	case !id.IsZero():
-		region.Set("region_id", id)
-		e.Set("region_id", id)
-	case text.Str() != "":
-		region.Set("region", text)
-	case code.Str() != "":
-		region.Set("region_code", code)
-	default:
+	id, text, code := heldRegion(old), old.Get("region", "region").Str(), old.Get("region", "region_code").Str()
+	if id.IsZero() && text == "" && code == "" {
 		return e
 	}
-	e.Set("region", region)
+	code, text, number := regionParts(code, text, id)
+	region := e.Member("region")
+	region.Set("region_code", canonical.Text(code))
+	if !number.IsZero() {
+		region.Set("region", canonical.Text(text))
+		region.Set("region_id", number)
+	}
+	e.Set("region_id", id)
 	return e
 }
 

@@ -51,11 +51,20 @@ func newLabels(table *mapping.Table) labels {
 	return l
 }
 
-var quoted = regexp.MustCompile(`"([^"]{1,80})"`)
+var (
+	quoted     = regexp.MustCompile(`"([^"]{1,80})"`)
+	processing = regexp.MustCompile(`during "([^"]{1,80})" processing`)
+)
 
-// named returns the field that a message without parameters is about: one in
-// quotes, else the longest label in the text.
+// named returns the field that a message without parameters is about: the
+// innermost one that was processed, else one in quotes, else the longest label in
+// the text.
 func (l labels) named(message string, known func(string) bool) string {
+	for _, m := range slices.Backward(processing.FindAllStringSubmatch(message, -1)) {
+		if known(m[1]) {
+			return m[1]
+		}
+	}
 	for _, m := range quoted.FindAllStringSubmatch(message, -1) {
 		if known(m[1]) {
 			return m[1]
@@ -197,6 +206,9 @@ func member(v canonical.Value, path string) string {
 	got := v.Get(strings.Split(path, ".")...)
 	if path == "region_id" && got.Str() == "" {
 		got = v.Get("region", "region_id")
+	}
+	if strings.HasSuffix(path, "region_id") && got.Str() == "0" { // stands for none
+		return ""
 	}
 	if got.Len() > 0 {
 		return cmp.Or(got.At(0).Str(), "[]")

@@ -53,8 +53,9 @@ type Config struct {
 	// DisableAutoGroupChange, if stated, says whether the shop's VAT check may
 	// move a customer to another group.
 	DisableAutoGroupChange *bool `koanf:"disable_auto_group_change"`
-	// Version has the rules of the shop's release for names and cities: "2.4"
-	// (default, for all up to 2.4.7) or "2.4.8".
+	// Version is the shop's release: "2.4" (default, up to 2.4.7), "2.4.8" with its
+	// own rules for names and cities, or "2.3" for all before, whose records are
+	// read before every update.
 	Version string `koanf:"version"`
 	// StreetLines is the shop's number of lines in a street address.
 	StreetLines int `koanf:"street_lines"`
@@ -174,8 +175,8 @@ func (c *Config) check(faults *section.Faults) {
 	if c.GroupID < 0 {
 		faults.Add("settings.group_id", "must be the number of a customer group")
 	}
-	if c.Version != "2.4" && c.Version != "2.4.8" {
-		faults.Add("settings.version", `must be "2.4" (for every release up to 2.4.7) or "2.4.8"`)
+	if c.Version != "2.3" && c.Version != "2.4" && c.Version != "2.4.8" {
+		faults.Add("settings.version", `must be "2.3" (for every release before 2.4), "2.4" (up to 2.4.7) or "2.4.8"`)
 	}
 	if c.StreetLines < 1 || c.StreetLines > 20 {
 		faults.Add("settings.street_lines", "must be 1 to 20")

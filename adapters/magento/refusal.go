@@ -3,6 +3,7 @@ package magento
 import (
 	"bytes"
 	"encoding/xml"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -167,6 +168,7 @@ func parameterText(v canonical.Value) string {
 func parseXML(data []byte) (canonical.Value, bool) {
 	d := xml.NewDecoder(bytes.NewReader(data))
 	d.Strict = false
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // what counts is ASCII
 	for {
 		token, err := d.Token()
 		if err != nil {
@@ -232,8 +234,11 @@ func reportID(text string) string {
 // the first group to the language of the store view.
 var (
 	takenTexts = []string{
-		"same email", "same e-mail", "already exists in an associated website", "customer already exists",
-		"existiert bereits", "bereits vorhanden", "existe déjà", "ya existe", "esiste già", "bestaat al", "já existe", "już istnieje", "finns redan",
+		"same email", "same e-mail", "already exist", "already an account", "already registered", "existiert bereits", "bereits vorhanden",
+		"existe déjà", "déjà utilisé", "ya existe", "esiste già", "già esistente", "bestaat al", "já existe", "już istnieje", "finns redan",
+		"findes allerede", "finnes allerede", "eksisterer allerede", "on jo olemassa", "již existuje", "už existuje", "már létezik", "există deja",
+		"zaten var", "zaten mevcut", "уже существует", "вже існує", "υπάρχει ήδη", "すでに存在", "既に存在", "已存在", "已经存在", "已經存在",
+		"이미 존재", "이미 있", "đã tồn tại", "sudah ada", "موجود بالفعل", "כבר קיים",
 	}
 	uniqueTexts   = []string{"unique constraint violation", "duplicate entry"}
 	databaseTexts = []string{"sqlstate[", "deadlock", "lock wait timeout", "rolled back transaction", "server has gone away", "lost connection", "try restarting transaction"}
@@ -249,6 +254,21 @@ func (r refusal) says(texts []string) bool {
 		}
 	}
 	return false
+}
+
+// taken reports that another customer has the e-mail address. What says so of a
+// field that it names is about that field.
+func (r refusal) taken() bool {
+	return slices.ContainsFunc(r.faults, func(f fault) bool {
+		if !(refusal{faults: []fault{f}}).says(takenTexts) {
+			return false
+		}
+		named := f.field()
+		if m := quoted.FindStringSubmatch(f.message); named == "" && m != nil {
+			named = m[1]
+		}
+		return named == "" || strings.Contains(fold(named), "mail")
+	})
 }
 
 // twoFactor reports the refusal of an admin user who needs a second factor.
@@ -270,7 +290,7 @@ var unknownMember = regexp.MustCompile(`Property "(\w+)" does not have`)
 func (r refusal) classify(status int) canonical.Code {
 	data := status == 400 || status == 409 || status == 422
 	switch {
-	case (data || status >= 500) && r.says(uniqueTexts), data && r.says(takenTexts):
+	case (data || status >= 500) && r.says(uniqueTexts), data && r.taken():
 		return canonical.UpstreamDuplicate
 	case status == 500 && slices.ContainsFunc(r.faults, func(f fault) bool { return unknownMember.MatchString(f.message) }):
 		return canonical.UpstreamInvalid

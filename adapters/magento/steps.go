@@ -73,10 +73,11 @@ func (a *Adapter) badID(u canonical.Upsert) error {
 		Message: "magento: id must be a positive whole number, as the shop gives it"})
 }
 
-// mustRead reports whether the record's addresses must be known before it is
-// written: a list that is sent replaces them all, and only ids keep them.
+// mustRead reports whether the record must be known before it is written: a list
+// of addresses that is sent replaces them all, and only ids keep them; releases
+// before 2.4 reset the group and the store view unless they are sent.
 func (a *Adapter) mustRead(u canonical.Upsert) bool {
-	return !a.config.Exclusive && a.ownsAddresses(u) && len(u.Customer.Addresses.Value()) > 0
+	return !a.config.Exclusive && (a.config.Version == "2.3" || a.ownsAddresses(u) && len(u.Customer.Addresses.Value()) > 0)
 }
 
 func (a *Adapter) readRecord(id, op string) *canonical.Request {
@@ -228,7 +229,7 @@ func (a *Adapter) searched(u canonical.Upsert, sent *canonical.Request, got *can
 	}
 	held := items.At(0)
 	id := recordID(held.Get("id").Str())
-	if a.mustRead(u) && held.Get("addresses").Kind() != canonical.KindArray { // the search did not list them
+	if a.mustRead(u) && !listsAddresses(held) {
 		op := opReadFound
 		if sent.Op == opSearchAgain {
 			op = opReadAgain
@@ -273,15 +274,21 @@ func (a *Adapter) wasRead(u canonical.Upsert, sent *canonical.Request, got *cano
 	if recordID(held.Get("id").Str()) != id {
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer is not the customer that was asked for; check base_url")
 	}
-	if website := held.Get("website_id").Str(); !a.config.GlobalAccounts && website != "" && website != strconv.FormatInt(a.config.WebsiteID, 10) {
-		e := canonical.Refusal(name, sent, got, canonical.UpstreamIdentityConflict, "the remote id belongs to a customer of another website than settings.website_id")
-		e.Fields = []canonical.FieldError{{Field: "website_id", Setting: "settings.website_id", Code: canonical.FieldInvalid, Message: e.Message}}
-		return canonical.Outcome{RemoteID: id}, e
-	}
 	if problem := unreadable(held); problem != "" {
 		return canonical.Outcome{RemoteID: id}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, problem)
 	}
-	return a.next(u, id, held, updateAfter[sent.Op])
+	out, err := a.next(u, id, held, updateAfter[sent.Op])
+	if err != nil {
+		return canonical.Outcome{}, err
+	}
+	if _, want := a.identity(out.Next); want != "" && held.Has("website_id") && held.Get("website_id").Str() != want { // the update would move it
+		e := canonical.Refusal(name, sent, got, canonical.UpstreamIdentityConflict, "the remote id belongs to a customer of another website than the route writes to")
+		fe := a.table.Locate(u, out.Next, "website_id")
+		fe.Code, fe.Message = canonical.FieldInvalid, e.Message
+		e.Fields = []canonical.FieldError{fe}
+		return canonical.Outcome{RemoteID: id}, e
+	}
+	return out, nil
 }
 
 // idIn returns the record id in a request's path; "" for a creation.

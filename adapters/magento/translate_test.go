@@ -67,9 +67,10 @@ func TestTranslate(t *testing.T) {
 		{"addresses empty, replaced", `"addresses": []`, func(c *Config) { c.Addresses = "replace" }, "addresses", `[]`},
 		{"addresses null, replaced", `"addresses": null`, func(c *Config) { c.Addresses = "replace" }, "addresses", `[]`},
 		{"addresses absent, replaced", ``, func(c *Config) { c.Addresses = "replace" }, "addresses", ``},
-		{"region code alone", `"addresses": [{` + address + `, "region": "NY"}]`, nil, "addresses/0/region", `{"region_code":"NY"}`},
-		{"region name", `"addresses": [{` + address + `, "region": "Kent"}]`, nil, "addresses/0/region", `{"region":"Kent"}`},
-		{"region id", `"addresses": [{` + address + `, "region": "ny"}]`, func(c *Config) { c.RegionIDs = map[string]int64{"US-NY": 43} }, "addresses/0/region", `{"region_id":43}`},
+		{"region code", `"addresses": [{` + address + `, "region": "NY"}]`, nil, "addresses/0/region", `{"region_code":"NY","region":"NY","region_id":0}`},
+		{"region name", `"addresses": [{` + address + `, "region": "Kent"}]`, nil, "addresses/0/region", `{"region_code":"Kent","region":"Kent","region_id":0}`},
+		{"region code of digits", `"addresses": [{` + address + `, "region": "75"}]`, nil, "addresses/0/region", `{"region_code":"75"}`},
+		{"region id", `"addresses": [{` + address + `, "region": "ny"}]`, func(c *Config) { c.RegionIDs = map[string]int64{"US-NY": 43} }, "addresses/0/region", `{"region_code":"ny","region":"ny","region_id":43}`},
 		{"lines", `"addresses": [{` + strings.Replace(address, `"1 Main St"`, `"a", "b", "c"`, 1) + `}]`, nil, "addresses/0/street", `["a","b, c"]`},
 		{"more lines", `"addresses": [{` + strings.Replace(address, `"1 Main St"`, `"a", "b", "c"`, 1) + `}]`, func(c *Config) { c.StreetLines = 3 }, "addresses/0/street", `["a","b","c"]`},
 		{"recipient is the customer", `"addresses": [{` + address + `}]`, nil, "addresses/0/lastname", `"Lee"`},
@@ -256,7 +257,9 @@ func TestMerge(t *testing.T) {
 		{"new place replaces the default", `"addresses": [{` + strings.Replace(address, "1 Main", "2 Main", 1) + `, "type": "billing"}]`, func(c *Config) { c.Addresses = "replace" }, "11:billing", ""},
 		{"nothing about defaults", `"addresses": [{` + address + `}]`, nil, "12:shipping 11:billing", "Acme"},
 		{"company cleared", `"addresses": [{` + address + `, "company": null}]`, nil, "12:shipping 11:billing", ""},
-		{"two at one place", `"addresses": [{` + address + `, "name": {"givenName": "A", "familyName": "B"}}, {` + address + `}]`, nil, "12:shipping  11:billing", "Acme"},
+		{"two at one place", `"addresses": [{` + address + `, "name": {"givenName": "A", "familyName": "B"}}, {` + address + `}]`, nil, " 12:shipping 11:billing", ""},
+		{"same letters, other house", `"addresses": [{` + strings.Replace(address, "1 Main St", "1 Ma/in St", 1) + `}]`, nil, " 11:billing 12:shipping", ""},
+		{"same words, other signs", `"addresses": [{` + strings.Replace(address, "1 Main St", "1, MAIN st", 1) + `}]`, nil, "12:shipping 11:billing", "Acme"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
