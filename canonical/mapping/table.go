@@ -51,7 +51,8 @@ type Field struct {
 	from  canonical.PathID
 	also  []canonical.PathID
 	steps []step
-	list  string // To up to the first "[]", which it includes; "" outside of lists
+	// list is To up to its first "[]", which it includes; "" outside of lists.
+	list  string
 	utf16 bool // see InUTF16
 }
 
