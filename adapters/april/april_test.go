@@ -2,6 +2,8 @@ package april
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -163,6 +165,44 @@ func TestAddressLines(t *testing.T) {
 		}
 		if err != nil || got != want {
 			t.Errorf("%s: notices = %q, %v, want %q", lines, got, err, want)
+		}
+	}
+}
+
+// TestRandom sends random customers: April refuses nothing that was not refused
+// before sending but e-mail addresses outside of ASCII, about which nothing is
+// published.
+func TestRandom(t *testing.T) {
+	t.Parallel()
+	box := sandbox.New(sandbox.Options{AllowUnknown: true}) // for address, which is not published either
+	server := httptest.NewServer(box)
+	t.Cleanup(server.Close)
+	route := box.Route()
+	merchant, _ := route.Settings["merchant_id"].(string)
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range 400 {
+		a := New(Config{MerchantID: merchant, Organization: true, Address: i%2 == 0, IsVerified: []string{"omit", "false", "email"}[i%3], LowerCaseEmail: i%5 == 0})
+		data := adaptertest.Random(t, random)
+		c := adaptertest.Decode(t, fmt.Sprint("c-", i), data)
+		u := adaptertest.Upsert(c, "april", "april", "")
+		req, _, err := a.Translate(u)
+		if err != nil {
+			for _, f := range canonical.AsError(err).Fields {
+				if f.Pointer == "" {
+					t.Errorf("%s: refused without a pointer: %+v", data, f)
+				}
+			}
+			continue
+		}
+		out, err := a.Interpret(u, req, adaptertest.Send(t, server.URL, req, http.Header{"Authorization": {"Bearer " + route.Credentials["api_key"]}}))
+		if i := c.PrimaryEmail(); err != nil && strings.Contains(c.Emails.Value()[i].Value.Value(), "ü") {
+			if e := canonical.AsError(err); e.Code != canonical.UpstreamInvalid || e.Fields[0].Pointer != fmt.Sprintf("/emails/%d/value", i) {
+				t.Errorf("%s: %v %v, want a complaint about the e-mail address", data, err, e.Fields)
+			}
+			continue
+		}
+		if err != nil || out.RemoteID == "" {
+			t.Errorf("%s: %+v, %v: %v", data, out, err, canonical.AsError(err).Fields)
 		}
 	}
 }

@@ -406,7 +406,12 @@ func openRoute(t *testing.T, exclusive bool, opts sandbox.Options) *route {
 // upsert runs one upsert to its end.
 func (r *route) upsert(id, customer string) (canonical.Outcome, error) {
 	r.t.Helper()
-	u := upsert(r.t, id, customer)
+	return r.follow(upsert(r.t, id, customer))
+}
+
+// follow plays the requests and replies of one upsert.
+func (r *route) follow(u canonical.Upsert) (canonical.Outcome, error) {
+	r.t.Helper()
 	req, _, err := r.opened.Adapter.Translate(u)
 	if err != nil {
 		r.t.Fatalf("Translate: %v %v", err, pointers(err))
@@ -502,14 +507,7 @@ func TestEndToEndSharedCustomers(t *testing.T) {
 		r := openRoute(t, exclusive, sandbox.Options{})
 		for _, customer := range []string{"person", "organization", "everything", "minimal", "clearing", "empty"} {
 			c := adaptertest.Customer(t, customer)
-			u := adaptertest.Upsert(c, name, name, "")
-			req, _, err := r.opened.Adapter.Translate(u)
-			for err == nil && req != nil {
-				var out canonical.Outcome
-				out, err = r.opened.Adapter.Interpret(u, req, r.send(req))
-				req = out.Next
-			}
-			if err != nil {
+			if _, err := r.follow(adaptertest.Upsert(c, name, name, "")); err != nil {
 				t.Errorf("%s: %v %v", customer, err, canonical.AsError(err).Fields)
 			}
 		}
