@@ -331,6 +331,22 @@ func TestRepeatable(t *testing.T) {
 	}
 }
 
+// TestNeededKeys holds that a key which only providerData states is there.
+func TestNeededKeys(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*Config){
+		func(c *Config) { c.Identifiers = []string{"mobile"} },
+		func(c *Config) { c.Require = []string{"mobile"} },
+	} {
+		c := webEngage()
+		change(&c)
+		u := upsert(t, "c1", `{"providerData":{"capillary":{"profiles":[{"identifiers":[{"type":"mobile","value":"4917012345"}]}]}}}`)
+		if _, _, err := New(c).Translate(u); err != nil {
+			t.Errorf("Translate = %v %+v, want no error", err, canonical.AsError(err).Fields)
+		}
+	}
+}
+
 // TestQuotedValue holds that a complaint about one of several addresses points
 // at the one that it repeats.
 func TestQuotedValue(t *testing.T) {

@@ -43,12 +43,12 @@ const (
 // stand at the channels, where all of them are sent; the one that is also an
 // identifier is among them.
 var fields = []mapping.Field{
-	{To: firstName, From: "/name/givenName", Max: maxName, Aliases: []string{"firstName", "first name", "First name", "firstname"}},
-	{To: lastName, From: "/name/familyName", Max: maxName, Aliases: []string{"lastName", "last name", "Last name", "lastname"}},
-	{To: externalID, From: "/id", Aliases: []string{"externalId", "external id", "External id", "external ID", "External ID"}},
-	{To: mobile, From: "/phoneNumbers/*/value", Aliases: []string{"mobile", "Mobile", "mobile number", "Mobile number"}},
-	{To: email, From: "/emails/*/value", Aliases: []string{"email", "Email", "email id", "Email id", "e-mail id"}},
-	{To: card, From: "/loyalty/cardNumber", Aliases: []string{"cardnumber", "cardNumber", "card number", "Card number"}},
+	{To: firstName, From: "/name/givenName", Max: maxName, Aliases: []string{"firstName", "first name"}},
+	{To: lastName, From: "/name/familyName", Max: maxName, Aliases: []string{"lastName", "last name"}},
+	{To: externalID, From: "/id", Aliases: []string{"externalId", "external id"}},
+	{To: mobile, From: "/phoneNumbers/*/value", Aliases: []string{"mobile", "mobile number"}},
+	{To: email, From: "/emails/*/value", Aliases: []string{"email", "email id", "e-mail id"}},
+	{To: card, From: "/loyalty/cardNumber", Aliases: []string{"cardnumber", "card number"}},
 	{To: cardSeriesID, From: "/loyalty/cardSeries", Aliases: []string{"seriesId", "series id"}},
 	{To: cardSeriesCode, From: "/loyalty/cardSeries", Aliases: []string{"seriesCode", "series code"}},
 	{To: cardLabel, From: "/loyalty/status", Aliases: []string{"cardStatusLabel"}},
@@ -65,9 +65,9 @@ var fields = []mapping.Field{
 	{To: "profiles[0].commChannels[email].verified", From: "/emails/*/verified"},
 	{To: "profiles[0].commChannels[email].meta.residence", From: "/emails/*/type"},
 	{To: "profiles[0].commChannels[email].meta.office", From: "/emails/*/type"},
-	{To: "profiles[0].source", Setting: "settings.source", Aliases: []string{"source", "Source"}},
-	{To: "profiles[0].accountId", Setting: "settings.account_id", Aliases: []string{"accountId", "account id", "Account id"}},
-	{To: "profiles[0].fields", From: "/attributes", Container: true, Aliases: []string{"customFields", "custom field", "Custom Field"}},
+	{To: "profiles[0].source", Setting: "settings.source", Aliases: []string{"source"}},
+	{To: "profiles[0].accountId", Setting: "settings.account_id", Aliases: []string{"accountId", "account id"}},
+	{To: "profiles[0].fields", From: "/attributes", Container: true, Aliases: []string{"customFields", "custom field"}},
 	{To: customFields, From: "/attributes/*"},
 	{To: "loyaltyInfo.loyaltyType", From: "/loyalty/member", Aliases: []string{"loyaltyType"}},
 	{To: "statusLabel", From: "/loyalty/status"},
@@ -77,7 +77,7 @@ var fields = []mapping.Field{
 	{To: subscription + "type", From: "/consents/*/granted"},
 	{To: subscription + "sourceName", Setting: "settings.source"},
 	{To: subscription + "accountId", Setting: "settings.account_id"},
-	{To: "createDate", From: "/createdAt", Aliases: []string{"registration date", "Registration date"}},
+	{To: "createDate", From: "/createdAt", Aliases: []string{"registration date"}},
 }
 
 var emailChars = &mapping.Chars{Only: "letters, digits and the signs . _ + @ -", Has: func(r rune) bool {
@@ -171,6 +171,7 @@ func (a *Adapter) customer(u canonical.Upsert) *mapping.Mapper {
 	for _, d := range u.ProviderData {
 		merge(m, d)
 	}
+	a.lacking(m)
 	return m
 }
 
@@ -182,11 +183,6 @@ type keys struct {
 
 // key is an identifier.
 type key struct{ kind, value string }
-
-// has reports whether there is an identifier of the type.
-func (k *keys) has(kind string) bool {
-	return slices.ContainsFunc(k.put, func(key key) bool { return key.kind == kind })
-}
 
 // add puts the value of an identifier into the row of to and returns its
 // position. It reports false for one that is there already.
@@ -238,12 +234,21 @@ func (a *Adapter) identifiers(m *mapping.Mapper, u canonical.Upsert) {
 			m.Use("/loyalty/cardNumber", -1)
 		}
 	}
+}
+
+// lacking reports the identifiers without which the organization registers
+// nobody, once providerData has been merged.
+func (a *Adapter) lacking(m *mapping.Mapper) {
+	list := elem(m.Body.Get("profiles"), 0).Get("identifiers")
 	needed := a.config.Require
-	if len(k.put) == 0 {
+	switch {
+	case list.IsZero():
 		needed = a.config.Identifiers
+	case list.Len() == 0: // refused by merge
+		return
 	}
 	for _, kind := range needed {
-		if !k.has(kind) {
+		if !slices.ContainsFunc(elements(list), func(id canonical.Value) bool { return id.Get("type").Str() == kind }) {
 			m.Missing(map[string]string{"externalId": externalID, "mobile": mobile, "email": email}[kind])
 		}
 	}

@@ -237,22 +237,21 @@ func suspect(addresses canonical.Value, field string, required bool, value strin
 }
 
 // attributeField is the field error of a custom attribute, by its code or by a
-// label that is its code in words; nil if the settings name none such.
+// label that is its code in words; nil if none such was sent or is in the
+// settings.
 func (a *Adapter) attributeField(u canonical.Upsert, sent *canonical.Request, field string) *canonical.FieldError {
+	list := sentCustomer(sent).Get("custom_attributes")
+	for i := range list.Len() {
+		if code := list.At(i).Get("attribute_code").Str(); code != "" && fold(code) == fold(field) {
+			fe := a.table.Locate(u, sent, "custom_attributes."+strconv.Itoa(i)+".value")
+			fe.Field = code
+			return &fe
+		}
+	}
 	for _, attribute := range slices.Sorted(maps.Keys(a.config.CustomAttributes)) {
-		code := a.config.CustomAttributes[attribute]
-		if fold(code) != fold(field) {
-			continue
+		if code := a.config.CustomAttributes[attribute]; fold(code) == fold(field) {
+			return &canonical.FieldError{Pointer: canonical.JoinPointer("/attributes", attribute), Field: code}
 		}
-		list := sentCustomer(sent).Get("custom_attributes")
-		for i := range list.Len() {
-			if list.At(i).Get("attribute_code").Str() == code {
-				fe := a.table.Locate(u, sent, "custom_attributes."+strconv.Itoa(i)+".value")
-				fe.Field = code
-				return &fe
-			}
-		}
-		return &canonical.FieldError{Pointer: canonical.JoinPointer("/attributes", attribute), Field: code}
 	}
 	return nil
 }

@@ -111,6 +111,14 @@ func TestPointerIntoProviderData(t *testing.T) {
 	}
 }
 
+func TestPointerToOwnAttribute(t *testing.T) {
+	t.Parallel()
+	_, e := refuse(t, `"providerData": {"magento": {"custom_attributes": [{"attribute_code": "crm_id", "value": "x"}]}}`, nil, 400, `{"message": "\"Crm Id\" is not valid."}`)
+	if e == nil || len(e.Fields) != 1 || e.Fields[0].Pointer != "/providerData/magento/custom_attributes/0/value" {
+		t.Fatalf("Interpret = %+v, want a complaint about the attribute in providerData", e)
+	}
+}
+
 // TestRefusal holds the classes of answers that no fixture has.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
