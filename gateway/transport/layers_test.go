@@ -130,6 +130,31 @@ func TestHungProbeRefusesOthersAndEnds(t *testing.T) {
 	})
 }
 
+// A probe whose answer says nothing about the provider's health, such as a 429,
+// neither closes nor opens the breaker, and the next call probes again.
+func TestProbeThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &answers{status: 500}
+		c := open(t, Config{Base: a, Breaker: Breaker{MinRequests: 1, OpenFor: 10 * time.Second}}, canonical.Auth{}, nil)
+		c.Do(t.Context(), put, status)
+		time.Sleep(11 * time.Second)
+		a.mu.Lock()
+		a.status, a.header = 429, []string{"Retry-After", "1"}
+		a.mu.Unlock()
+		wantCode(t, c.Do(t.Context(), put, status), canonical.UpstreamRateLimited)
+		if s := c.State().Breaker; s != BreakerHalfOpen {
+			t.Errorf("breaker = %v after a probe that says nothing, want half-open", s)
+		}
+		time.Sleep(2 * time.Second)
+		a.set(200)
+		wantCode(t, c.Do(t.Context(), put, status), "")
+		if s := c.State().Breaker; s != BreakerClosed {
+			t.Errorf("breaker = %v, want closed", s)
+		}
+	})
+}
+
 func TestCancelledCallersDoNotTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -258,6 +283,15 @@ func TestBulkhead(t *testing.T) {
 			wantCode(t, c.Do(within(t, 100*time.Millisecond), put, status), canonical.RouteSaturated)
 			if time.Since(begin) > 100*time.Millisecond {
 				t.Errorf("waited %v", time.Since(begin))
+			}
+		})
+		wg.Go(func() { // and so does a caller who leaves
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			begin := time.Now()
+			wantCode(t, c.Do(ctx, put, status), canonical.RouteDeadline)
+			if time.Since(begin) > 100*time.Millisecond {
+				t.Errorf("waited %v for a caller who had left", time.Since(begin))
 			}
 		})
 		wg.Wait()
@@ -458,6 +492,26 @@ func TestCredentialProbeIsSingle(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		a.set(200)
 		wantCode(t, c.Do(t.Context(), put, status), "")
+	})
+}
+
+// A probe that takes longer than the time between probes stays the only one.
+func TestSlowCredentialProbeIsSingle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var base http.RoundTripper = &answers{status: 401}
+		c := open(t, Config{Credential: Credential{ProbeEvery: time.Second}, Base: fake(func(r *http.Request) (*http.Response, error) { return base.RoundTrip(r) })}, canonical.Auth{}, nil)
+		c.Do(t.Context(), put, status)
+		time.Sleep(time.Second)
+		base = fake(func(*http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return reply(200, ""), nil
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantCode(t, c.Do(t.Context(), put, status), "") })
+		time.Sleep(3 * time.Second)
+		wantCode(t, c.Do(t.Context(), put, status), canonical.RouteCredentialGated)
+		wg.Wait()
 	})
 }
 

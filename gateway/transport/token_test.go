@@ -147,6 +147,30 @@ func TestFailedRenewalAheadIsPaced(t *testing.T) {
 	})
 }
 
+// An attempt with a refused token is made up for: it does not count against the
+// attempts that the route allows.
+func TestRefusedTokenCostsNoAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &issuer{valid: 1}
+		failures := 0
+		c := open(t, Config{Retry: Retry{Attempts: 2, Base: 1}, Base: fake(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Authorization") == "Bearer t2" && failures < 1 {
+				failures++
+				return reply(503, ""), nil
+			}
+			return s.RoundTrip(r)
+		})}, s.auth(), nil)
+		wantCode(t, c.Do(t.Context(), put, status), "")
+		s.mu.Lock()
+		s.valid = 2 // revoked
+		s.mu.Unlock()
+		if res := c.Do(t.Context(), put, status); res.Err != nil || res.Attempts != 3 {
+			t.Errorf("refused token, 503, success: %v after %d attempts, want success after 3", res.Err, res.Attempts)
+		}
+	})
+}
+
 func TestRefusedTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

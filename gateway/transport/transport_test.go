@@ -287,6 +287,22 @@ func TestCancelDuringBackoffKeepsAnswer(t *testing.T) {
 	})
 }
 
+// Full jitter: from nothing up to a ceiling that doubles, so that callers who
+// failed together do not come back together.
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	for n, ceiling := range map[int]time.Duration{0: 100 * time.Millisecond, 1: 200 * time.Millisecond, 3: 800 * time.Millisecond, 10: maxBackoff, 1000: maxBackoff} {
+		low, high := ceiling, time.Duration(0)
+		for range 1000 {
+			d := jitter(100*time.Millisecond, n)
+			low, high = min(low, d), max(high, d)
+		}
+		if low < 0 || low > ceiling/10 || high > ceiling || high < ceiling*9/10 {
+			t.Errorf("backoff %d is from %v to %v, want from 0 to %v", n, low, high, ceiling)
+		}
+	}
+}
+
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -634,6 +650,72 @@ func TestPanicInAdapter(t *testing.T) {
 	}
 	if n := c.State().InFlight; n != 0 {
 		t.Errorf("InFlight = %d, want 0", n)
+	}
+}
+
+// A body without an end is read no further than the limit.
+func TestEndlessBody(t *testing.T) {
+	t.Parallel()
+	body := &endless{}
+	c := open(t, Config{MaxReply: 1000, Base: fake(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: body}, nil
+	})}, canonical.Auth{}, nil)
+	wantCode(t, c.Do(t.Context(), put, status), canonical.UpstreamInvalidResponse)
+	if body.read > 2000 || !body.closed {
+		t.Errorf("%d bytes were read, closed %v; want 1000 or little more, true", body.read, body.closed)
+	}
+}
+
+// endless is a body without an end, up to what a test can wait for.
+type endless struct {
+	read   int
+	closed bool
+}
+
+func (b *endless) Read(p []byte) (int, error) {
+	if b.read > 1<<24 {
+		return 0, io.EOF
+	}
+	b.read += len(p)
+	return len(p), nil
+}
+
+func (b *endless) Close() error { b.closed = true; return nil }
+
+// Parallel calls find their connections again.
+func TestPoolHoldsParallelCalls(t *testing.T) {
+	t.Parallel()
+	const callers = 8
+	var conns atomic.Int32
+	arrived, release := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-release
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	u, _ := url.Parse(srv.URL)
+	c := open(t, Config{BaseURL: u, Limit: Limit{Concurrency: callers}}, canonical.Auth{}, nil)
+	for range 3 {
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() { wantCode(t, c.Do(t.Context(), put, status), "") })
+		}
+		for range callers {
+			<-arrived
+		}
+		for range callers {
+			release <- struct{}{}
+		}
+		wg.Wait()
+	}
+	if n := conns.Load(); n != callers {
+		t.Errorf("%d connections for 3 × %d parallel calls, want %d", n, callers, callers)
 	}
 }
 
