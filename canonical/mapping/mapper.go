@@ -525,25 +525,21 @@ func (m *Mapper) losses() {
 		if m.used[i] || l.Path.Bookkeeping() || l.Null && !m.table.holds(l.Path) {
 			continue
 		}
-		n := canonical.Notice{Code: canonical.NoticeDropped, Message: m.table.homeless}
-		switch {
-		case l.Null:
-			n = canonical.Notice{Code: canonical.NoticeNotCleared, Pointer: m.u.Customer.Pointer(l.Path, int(l.Index)), Message: m.table.kept}
-		case m.table.holds(l.Path):
-			n.Message = m.table.surplus
-			fallthrough
-		default:
-			n.Pointer = m.widest(i)
+		code, message, p, index := canonical.NoticeDropped, m.table.homeless, l.Path, int(l.Index)
+		if l.Null {
+			code, message = canonical.NoticeNotCleared, m.table.kept
+		} else if p, index = m.widest(i); m.table.holds(p) {
+			message = m.table.surplus
 		}
-		m.notices = append(m.notices, n)
+		m.notices = append(m.notices, canonical.Notice{Code: code, Pointer: m.u.Customer.Pointer(p, index), Message: message})
 	}
 }
 
-// widest returns the pointer of the largest place around leaf i that is lost as
-// a whole, and counts everything in it as reported.
-func (m *Mapper) widest(i int) string {
+// widest returns the largest place around leaf i that is lost as a whole, and
+// counts everything in it as reported.
+func (m *Mapper) widest(i int) (p canonical.PathID, index int) {
 	leaf := m.u.Leaves[i]
-	p, index := leaf.Path, int(leaf.Index)
+	p, index = leaf.Path, int(leaf.Index)
 	for around := p.Parent(); around != canonical.Root; around = around.Parent() {
 		at := int(leaf.Index)
 		if !around.Indexed() {
@@ -559,7 +555,7 @@ func (m *Mapper) widest(i int) string {
 			m.used[j] = true
 		}
 	}
-	return m.u.Customer.Pointer(p, index)
+	return p, index
 }
 
 func (m *Mapper) lostWhole(p canonical.PathID, index int) bool {
