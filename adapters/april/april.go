@@ -143,15 +143,12 @@ var _ canonical.Adapter = (*Adapter)(nil)
 
 // New returns the adapter for a checked Config.
 func New(c Config) *Adapter {
-	a := &Adapter{config: c, consumer: consumerFields, organised: organisationFields, header: http.Header{
+	a := &Adapter{config: c, consumer: consumerTable(c), organised: organisationFields, header: http.Header{
 		"Content-Type": {"application/json; charset=utf-8"},
 		"Accept":       {"application/json"},
 	}}
 	if c.MerchantID != "" {
 		a.header.Set("Merchant-Id", c.MerchantID)
-	}
-	for _, field := range c.Require {
-		a.consumer = a.consumer.With(field, func(f *mapping.Field) { f.Required = true })
 	}
 	return a
 }

@@ -48,6 +48,7 @@ func TestUnseenReplies(t *testing.T) {
 		{"providerData", 400, `{"statusCode":400,"errorCode":"e","message":"isVerified must be a boolean"}`, invalid, false, fields{"invalid /providerData/april/UpsertConsumerCustomer/isVerified"}, "e", ""},
 		{"merchant", 400, `{"statusCode":400,"errorCode":"merchant_invalid","message":"merchantId is not valid"}`, misconfigured, false, fields{"invalid settings.merchant_id"}, "merchant_invalid", ""},
 		{"merchant header", 422, `{"statusCode":422,"message":"Merchant-Id is unknown"}`, misconfigured, false, fields{"unknown_field settings.merchant_id"}, "", ""},
+		{"an address that the route does not send", 422, `{"statusCode":422,"message":"address is required"}`, misconfigured, false, fields{"required settings.address"}, "", ""},
 		{"nothing but a code", 400, `{"errorCode":"unsupported_action"}`, invalid, false, nil, "unsupported_action", ""},
 		{"code of another name", 400, `{"error":{"code":"bad","message":"no"},"traceId":"abc"}`, invalid, false, nil, "bad", ""},
 		{"error in a list", 401, `[{"statusCode":401,"errorCode":"unauthorized","message":"no","tracer":"t"}]`, canonical.UpstreamUnauthenticated, false, nil, "unauthorized", "t"},
@@ -90,7 +91,7 @@ func TestUnseenReplies(t *testing.T) {
 	}
 	a := New(Config{MerchantID: "mcht_1"})
 	c := adaptertest.Decode(t, "c1", []byte(`{"name":{"givenName":"Lucy","familyName":"Diamond"},"emails":[{"value":"old@example.com"},{"value":"lucy@example.com","primary":true}],
-		"phoneNumbers":[{"value":"+61401234567"}],"attributes":{"segment":"gold"},"providerData":{"april":{"UpsertConsumerCustomer":{"isVerified":"yes"}}}}`))
+		"phoneNumbers":[{"value":"+61401234567"}],"addresses":[{"city":"Sydney"}],"attributes":{"segment":"gold"},"providerData":{"april":{"UpsertConsumerCustomer":{"isVerified":"yes"}}}}`))
 	u := adaptertest.Upsert(c, "april-au", name, "")
 	sent, _, err := a.Translate(u)
 	if err != nil {

@@ -20,18 +20,38 @@ var consumerFields = mapping.NewTable(name,
 	mapping.Field{To: "givenName", From: "/name/givenName", Min: 1, Aliases: []string{"given name", "firstName", "first name"}},
 	mapping.Field{To: "middleName", From: "/name/middleName", Min: 1, Aliases: []string{"middle name"}},
 	mapping.Field{To: "familyName", From: "/name/familyName", Min: 1, Aliases: []string{"family name", "lastName", "last name", "surname"}},
-	mapping.Field{To: "isVerified", From: "/emails/*/verified"},
+	mapping.Field{To: "isVerified", Setting: "settings.is_verified"},
 	mapping.Field{To: "metadata", From: "/attributes", Container: true},
 	mapping.Field{To: "metadata.*", From: "/attributes/*"},
-	mapping.Field{To: "address", From: "/addresses/*", Container: true},
-	mapping.Field{To: "address.line1", From: "/addresses/*/lines", Min: 1},
-	mapping.Field{To: "address.line2", From: "/addresses/*/lines", Min: 1, Lossy: "lines after the second are joined to it"},
-	mapping.Field{To: "address.city", From: "/addresses/*/city", Min: 1},
-	mapping.Field{To: "address.state", From: "/addresses/*/region", Min: 1},
-	mapping.Field{To: "address.postalCode", From: "/addresses/*/postalCode", Min: 1},
-	mapping.Field{To: "address.country", From: "/addresses/*/country"},
+	mapping.Field{To: "address", Setting: "settings.address", Container: true},
 	merchantField,
 )
+
+// addressFields are added to consumerFields by settings.address.
+var addressFields = []mapping.Field{
+	{To: "address.line1", From: "/addresses/*/lines", Min: 1},
+	{To: "address.line2", From: "/addresses/*/lines", Min: 1, Lossy: "lines after the second are joined to it"},
+	{To: "address.city", From: "/addresses/*/city", Min: 1},
+	{To: "address.state", From: "/addresses/*/region", Min: 1},
+	{To: "address.postalCode", From: "/addresses/*/postalCode", Min: 1},
+	{To: "address.country", From: "/addresses/*/country"},
+}
+
+// consumerTable is consumerFields as the settings have it.
+func consumerTable(c Config) *mapping.Table {
+	t := consumerFields
+	if c.Address {
+		t = t.With("address", func(f *mapping.Field) { f.From, f.Setting = "/addresses/*", "" })
+		t = mapping.NewTable(name, slices.Concat(t.Fields(), addressFields)...)
+	}
+	if c.IsVerified == "email" {
+		t = t.With("isVerified", func(f *mapping.Field) { f.From, f.Setting = "/emails/*/verified", "" })
+	}
+	for _, field := range c.Require {
+		t = t.With(field, func(f *mapping.Field) { f.Required = true })
+	}
+	return t
+}
 
 // organisationFields is what UpsertOrganisationCustomer is believed to take: the
 // fields of Limepay's operation of that name under the names of version 3.0.
@@ -71,8 +91,11 @@ func (a *Adapter) person(m *mapping.Mapper, u canonical.Upsert) {
 			m.Entry("metadata.*", attr.Name, attr.Value, i)
 		}
 	}
-	if a.config.Address {
+	switch {
+	case a.config.Address:
 		a.address(m, c)
+	case len(c.Addresses.Value()) > 0:
+		m.Note(canonical.NoticeDropped, "/addresses", -1, "address", "april: addresses are off on this route; the operator turns them on by settings.address")
 	}
 }
 
