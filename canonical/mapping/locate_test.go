@@ -66,3 +66,26 @@ func TestLocate(t *testing.T) {
 		}
 	}
 }
+
+// TestLocateAroundData holds that a complaint about something around what
+// providerData states does not point beyond it.
+func TestLocateAroundData(t *testing.T) {
+	t.Parallel()
+	u := decode(t, `{"providerData":{"acme":{"a/b":{"c.d":1,"":2}}}}`)
+	m := acme.Start(u)
+	defer m.Close()
+	data := u.Customer.ProviderData.Value()[0]
+	m.Merge(m.Body.Member("outer"), "outer.deep.", data, data.Object)
+	sent := &canonical.Request{Links: m.Links()}
+	for field, want := range map[string]string{
+		"outer.deep.a/b.c.d": "/providerData/acme/a~1b/c.d",
+		"outer.deep.a/b":     "/providerData/acme/a~1b",
+		"outer.deep":         "/providerData/acme",
+		"outer":              "",
+		"out":                "",
+	} {
+		if got := acme.Locate(u, sent, field).Pointer; got != want {
+			t.Errorf("Locate(%q) = %q, want %q", field, got, want)
+		}
+	}
+}

@@ -344,13 +344,20 @@ func (t *Table) linked(u canonical.Upsert, sent *canonical.Request, field string
 	return around
 }
 
-// dataAround returns the pointer of a field that a link's field is in.
+// dataAround returns the pointer of a field that a link's field is in, or "" if
+// the caller's object begins further in.
 func dataAround(l canonical.Link, field string) string {
-	pointer := l.Data
-	for to := l.To; len(to) > len(field); {
+	to, pointer := l.To, l.Data
+	for len(to) > len(field) {
 		cut := strings.LastIndexByte(pointer, '/')
-		name := pointerUnescaper.Replace(pointer[cut+1:])
-		to, pointer = strings.TrimSuffix(strings.TrimSuffix(to, name), "."), pointer[:cut]
+		if cut < 0 {
+			return ""
+		}
+		inner, ok := strings.CutSuffix(to, pointerUnescaper.Replace(pointer[cut+1:]))
+		if !ok {
+			return ""
+		}
+		to, pointer = strings.TrimSuffix(inner, "."), pointer[:cut]
 	}
 	return pointer
 }
