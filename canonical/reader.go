@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,9 +18,7 @@ type reader struct {
 	body   string
 	own    bool
 	unique bool // the decoder itself refuses duplicate members
-	// open holds the members of the objects and arrays that are being read, the
-	// innermost last: each gets memory of its size once that is known.
-	open []member
+	open   stack
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -29,9 +26,6 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 // pooled is the largest body whose reader is used again: the memory that a
 // reader keeps follows the body.
 const pooled = 64 << 10
-
-// maxOpen is how many members that are being read a reader keeps room for.
-const maxOpen = 256
 
 // openReader returns a strict reader of data that shares memory.
 func openReader(data []byte) *reader {
@@ -47,10 +41,7 @@ func (r *reader) close() {
 	size := len(r.body)
 	r.buffer, r.body = bytes.Buffer{}, ""
 	r.Reset(&r.buffer)
-	if clear(r.open); cap(r.open) > maxOpen { // an error leaves something open
-		r.open = nil
-	}
-	r.open = r.open[:0]
+	r.open.reset()
 	if size <= pooled {
 		readers.Put(r)
 	}
@@ -137,7 +128,7 @@ func (r *reader) array(depth int) (Value, error) {
 		r.open = append(r.open, member{value: e})
 	}
 	_, err := r.ReadToken()
-	return Value{kind: KindArray, items: r.since(first)}, err
+	return Value{kind: KindArray, items: r.open.since(first)}, err
 }
 
 func (r *reader) object(depth int) (Value, error) {
@@ -165,20 +156,7 @@ func (r *reader) object(depth int) (Value, error) {
 		r.open = append(r.open, member{name, e})
 	}
 	_, err := r.ReadToken()
-	return Value{kind: KindObject, items: r.since(first)}, err
-}
-
-// since closes the object or array whose first member is at first, and returns
-// its members.
-func (r *reader) since(first int) []member {
-	read := r.open[first:]
-	r.open = r.open[:first]
-	if len(read) == 0 {
-		return nil
-	}
-	items := slices.Clone(read)
-	clear(read)
-	return items
+	return Value{kind: KindObject, items: r.open.since(first)}, err
 }
 
 // atEnd reports bytes after the value.

@@ -314,21 +314,13 @@ func Parse(data []byte) (Value, error) {
 // not. A byte order mark at the start is skipped.
 func ParseLenient(data []byte) (Value, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	// Nearly every answer is strict JSON, and that is much cheaper to read.
-	if v, err := parseShared(data); err == nil {
+	if v, ok := scan(string(data)); ok {
 		return v, nil
 	}
 	r := openReader(data)
 	defer r.close()
 	r.Reset(&r.buffer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	r.own, r.unique = true, false
-	return r.only()
-}
-
-// parseShared is Parse with strings that share one copy of data.
-func parseShared(data []byte) (Value, error) {
-	r := openReader(data)
-	defer r.close()
 	return r.only()
 }
 
