@@ -119,10 +119,10 @@ func (c *Config) checkKeyRoutes(at string, routes []string, faults *section.Faul
 
 func (r RouteSpec) check(at string, faults *section.Faults) {
 	if r.Provider == "" {
-		faults.Add(at+".provider", "is missing")
+		faults.Add(at+".provider", "is missing; name the provider, as `customer-gateway check --example` does")
 	}
 	if r.BaseURL == "" {
-		faults.Add(at+".base_url", "is missing")
+		faults.Add(at+".base_url", "is missing; state what the URLs of the provider's API begin with")
 	} else if _, fault := parseBase(r.BaseURL); fault != "" {
 		faults.Add(at+".base_url", "%s", fault)
 	}

@@ -41,6 +41,8 @@ func TestLoadFaults(t *testing.T) {
 		duration   = "must be a duration with its unit, such as 200ms, 8s or 1m30s"
 		notRoute   = "is not a route name: use 1 to 63 of a-z, 0-9 and -, not beginning with -"
 		noRoute    = "routes: has no route; add one: routes: {NAME: {provider: …, base_url: https://…, credentials: {…}}}"
+		noBase     = "is missing; state what the URLs of the provider's API begin with"
+		noProvider = "is missing; name the provider, as `customer-gateway check --example` does"
 		noURL      = "must be an absolute URL that begins with https:// or http://"
 		digest     = `must be the SHA-256 of the key in 64 hexadecimal digits: printf %s "$KEY" | sha256sum`
 		setsNone   = "is an environment variable that sets nothing; two underscores separate the levels of a key, as in GATEWAY_SERVER__ADDR"
@@ -69,16 +71,16 @@ func TestLoadFaults(t *testing.T) {
 		{name: "null routes", yaml: "routes:\n", want: []string{noRoute}},
 		{name: "routes are a list", yaml: "routes: [a, b]", want: []string{"routes: " + mapping}},
 		{name: "route is a text", yaml: "routes: {a: fake}", want: []string{"routes.a: " + mapping}},
-		{name: "route is null", yaml: "routes: {a: }", want: []string{"routes.a.base_url: is missing", "routes.a.provider: is missing"}},
+		{name: "route is null", yaml: "routes: {a: }", want: []string{"routes.a.base_url: " + noBase, "routes.a.provider: " + noProvider}},
 		{name: "route names", yaml: "routes: {A: {}, -a: {}, a_b: {}, 'a.b': {}, '': {}, " + strings.Repeat("x", 64) + ": {}, 7: {provider: x, base_url: http://x}}",
 			want: []string{
-				`routes."": ` + notRoute, `routes."".base_url: is missing`, `routes."".provider: is missing`,
-				`routes."a.b": ` + notRoute, `routes."a.b".base_url: is missing`, `routes."a.b".provider: is missing`,
-				"routes.-a: " + notRoute, "routes.-a.base_url: is missing", "routes.-a.provider: is missing",
-				"routes.A: " + notRoute, "routes.A.base_url: is missing", "routes.A.provider: is missing",
-				"routes.a_b: " + notRoute, "routes.a_b.base_url: is missing", "routes.a_b.provider: is missing",
-				"routes." + strings.Repeat("x", 64) + ": " + notRoute, "routes." + strings.Repeat("x", 64) + ".base_url: is missing",
-				"routes." + strings.Repeat("x", 64) + ".provider: is missing",
+				`routes."": ` + notRoute, `routes."".base_url: ` + noBase, `routes."".provider: ` + noProvider,
+				`routes."a.b": ` + notRoute, `routes."a.b".base_url: ` + noBase, `routes."a.b".provider: ` + noProvider,
+				"routes.-a: " + notRoute, "routes.-a.base_url: " + noBase, "routes.-a.provider: " + noProvider,
+				"routes.A: " + notRoute, "routes.A.base_url: " + noBase, "routes.A.provider: " + noProvider,
+				"routes.a_b: " + notRoute, "routes.a_b.base_url: " + noBase, "routes.a_b.provider: " + noProvider,
+				"routes." + strings.Repeat("x", 64) + ": " + notRoute, "routes." + strings.Repeat("x", 64) + ".base_url: " + noBase,
+				"routes." + strings.Repeat("x", 64) + ".provider: " + noProvider,
 			}},
 		{name: "unknown sections", yaml: route() + "\nserve: {}\nmetrics: {}\n", want: []string{
 			"metrics: is not known here; " + known, `serve: is not known here; did you mean "server"?`,
@@ -210,7 +212,7 @@ func TestLoadFaults(t *testing.T) {
 		}},
 		{name: "environment below a value", yaml: route(), environ: []string{"GATEWAY_LOG__LEVEL__X=y"}, want: []string{"log.level: " + text}},
 		{name: "flags", yaml: route(), overrides: map[string]any{"server.adr": ":1", "log.level": "loud", "routes.b": map[string]any{"provider": "fake"}}, want: []string{
-			"log.level: must be debug, info, warn or error", "routes.b.base_url: is missing", `server.adr: is not known here; did you mean "addr"?`,
+			"log.level: must be debug, info, warn or error", "routes.b.base_url: " + noBase, `server.adr: is not known here; did you mean "addr"?`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
