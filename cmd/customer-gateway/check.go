@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +34,9 @@ func (p *program) load(s settings) (*config.Config, []config.Route, error) {
 			return nil, nil, usageError{fmt.Errorf("--set %q: write KEY=VALUE, as in --set server.addr=:9000", kv)}
 		}
 		overrides[key] = value
+	}
+	if _, err := os.Stat(s.file); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, usageError{fmt.Errorf("configuration file %s does not exist; name one with --config, or begin with: customer-gateway check --example > %[1]s", s.file)}
 	}
 	cfg, err := config.Load(config.Source{Path: s.file, Environ: p.environ, Overrides: overrides})
 	if err != nil {

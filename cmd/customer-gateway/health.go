@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,17 +25,21 @@ func (p *program) healthCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
-			if err != nil {
-				return usageError{fmt.Errorf("--url: %w", err)}
+			if err != nil || req.URL.Host == "" || !strings.HasPrefix(req.URL.Scheme, "http") {
+				return usageError{fmt.Errorf("--url %q: must be an absolute URL, such as http://127.0.0.1:8080", url)}
 			}
 			resp, err := http.DefaultClient.Do(req)
 			if err != nil {
 				return fmt.Errorf("not reachable: %w", err)
 			}
 			defer func() { _ = resp.Body.Close() }()
-			body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: status %d: %s", resp.StatusCode, body)
+				var problem struct{ Detail string }
+				// Without a detail, something else than a gateway has answered.
+				if json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&problem) != nil || problem.Detail == "" {
+					problem.Detail = "is that a gateway?"
+				}
+				return fmt.Errorf("not ready: status %d: %s", resp.StatusCode, problem.Detail)
 			}
 			fmt.Fprintln(p.out, "ready")
 			return nil

@@ -50,6 +50,7 @@ answers honestly for each. A route is an account at one of the providers:
 ` + providers() + `.
 
 Begin with: customer-gateway demo`,
+		Version:       version(),
 		Args:          unknownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,

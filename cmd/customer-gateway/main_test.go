@@ -332,6 +332,10 @@ func TestCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	april := []string{"APRIL=sandbox_sk_x"}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "<html>I am a teapot", http.StatusTeapot)
+	}))
+	defer other.Close()
 	for _, tt := range []struct {
 		args    []string
 		environ []string
@@ -347,10 +351,14 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"check", "-c", good}, nil, exitUsage, []string{"routes.a.credentials.api_key", "APRIL", "1 fault"}},
 		{[]string{"check", "-c", bad}, nil, exitUsage, []string{`serverr`, `server`, "routes.a.base_url", "2 faults"}},
 		{[]string{"check", "-c", good, "--set", "nonsense"}, april, exitUsage, []string{"KEY=VALUE"}},
-		{[]string{"check", "-c", "missing.yaml"}, nil, exitUsage, []string{"missing.yaml does not exist"}},
+		{[]string{"check", "-c", "missing.yaml"}, nil, exitUsage, []string{"missing.yaml does not exist", "check --example > missing.yaml"}},
 		{[]string{"check", "--example"}, nil, exitOK, []string{"rebilly-eu:", "server:"}},
 		{[]string{"serve", "-c", bad}, nil, exitUsage, []string{"nothing was started"}},
+		{[]string{"serve", "-c", good, "--set", "server.addr=" + strings.TrimPrefix(other.URL, "http://")}, april, exitFailure, []string{"cannot listen on server.addr", "--set server.addr="}},
 		{[]string{"health", "--url", "http://127.0.0.1:1"}, nil, exitFailure, []string{"not reachable"}},
+		{[]string{"health", "--url", other.URL}, nil, exitFailure, []string{"not ready: status 418: is that a gateway?"}},
+		{[]string{"health", "--url", "127.0.0.1:1"}, nil, exitUsage, []string{"must be an absolute URL"}},
+		{[]string{"--version"}, nil, exitOK, []string{"customer-gateway version "}},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			code, out, errs := call(t.Context(), tt.environ, tt.args...)

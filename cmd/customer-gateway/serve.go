@@ -46,7 +46,7 @@ requests in flight finish. Exit code 2: the configuration has faults.`,
 			}
 			listener, err := net.Listen("tcp", cfg.Server.Addr)
 			if err != nil {
-				return fmt.Errorf("cannot listen on server.addr: %w", err)
+				return fmt.Errorf("cannot listen on server.addr: %w; choose another with --set server.addr=HOST:PORT", err)
 			}
 			return server.serve(cmd.Context(), listener)
 		},
