@@ -71,7 +71,8 @@ var (
 	books    []bool   // by PathID
 	parents  []PathID // by PathID: the place around; Root's is Root
 	starred  []bool   // by PathID: inside a list or map
-	lists    []bool   // by PathID: a list of texts
+	pointers []pointer
+	lists    []bool // by PathID: a list of texts
 	pathIDs  = map[string]PathID{}
 )
 
@@ -88,6 +89,7 @@ func addPath(pattern string, book bool) PathID {
 	lists = append(lists, false)
 	parents = append(parents, pathIDs[pattern[:max(strings.LastIndexByte(pattern, '/'), 0)]])
 	starred = append(starred, strings.Contains(pattern, "*"))
+	pointers = append(pointers, cutPattern(pattern))
 	pathIDs[pattern] = id
 	return id
 }
@@ -236,26 +238,50 @@ func (p PathID) IsList() bool { return lists[p] }
 // takes the place of the "*" (for attributes and the like: the name at that
 // position).
 func (c *Customer) Pointer(p PathID, index int) string {
-	before, after, starred := strings.Cut(patterns[p], "*")
-	if !starred || index < 0 {
-		return strings.TrimSuffix(before, "/")
+	to := &pointers[p]
+	if !starred[p] || index < 0 {
+		return to.list
 	}
-	key := strconv.Itoa(index)
-	switch before {
-	case "/attributes/":
+	key := ""
+	switch to.list {
+	case "/attributes":
 		if a := c.Attributes.value; index < len(a) {
 			key = escapePointer(a[index].Name)
 		}
-	case "/externalIds/":
+	case "/externalIds":
 		if e := c.ExternalIDs.value; index < len(e) {
 			key = escapePointer(e[index].Route)
 		}
-	case "/providerData/":
+	case "/providerData":
 		if d := c.ProviderData.value; index < len(d) {
 			key = escapePointer(d[index].Key)
 		}
+	default:
+		if index < len(to.first) {
+			return to.first[index]
+		}
 	}
-	return before + key + after
+	if key == "" {
+		key = strconv.Itoa(index)
+	}
+	return to.list + "/" + key + to.after
+}
+
+// pointer is a pattern cut at its "*".
+type pointer struct {
+	list  string // before "/*", or the whole pattern
+	after string
+	first [4]string // the pointers of the first positions, which are the usual ones
+}
+
+func cutPattern(pattern string) (to pointer) {
+	var starred bool
+	if to.list, to.after, starred = strings.Cut(pattern, "/*"); starred {
+		for i := range to.first {
+			to.first[i] = to.list + "/" + strconv.Itoa(i) + to.after
+		}
+	}
+	return to
 }
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")

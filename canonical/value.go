@@ -215,7 +215,7 @@ func (v Value) Equal(o Value) bool {
 }
 
 // Encode returns the value as compact JSON (RFC 8259).
-func (v Value) Encode() []byte { return v.AppendTo(make([]byte, 0, v.size())) }
+func (v Value) Encode() []byte { return v.appendTo(make([]byte, 0, v.size())) }
 
 // size is the length of the value as compact JSON, if no text needs an escape.
 func (v *Value) size() int {
@@ -251,9 +251,9 @@ func (v Value) MarshalJSON() ([]byte, error) {
 // IsZero reports whether the value is Absent.
 func (v Value) IsZero() bool { return v.kind == KindAbsent }
 
-// AppendTo appends the value as compact JSON. Absent elements and members are
+// appendTo appends the value as compact JSON. Absent elements and members are
 // left out.
-func (v Value) AppendTo(b []byte) []byte {
+func (v *Value) appendTo(b []byte) []byte {
 	switch v.kind {
 	case KindAbsent:
 		return b
@@ -282,15 +282,15 @@ func (v Value) AppendTo(b []byte) []byte {
 		if v.kind == KindObject {
 			b = append(appendString(b, m.name), ':')
 		}
-		b = m.value.AppendTo(b)
+		b = m.value.appendTo(b)
 	}
 	return append(b, end)
 }
 
 // appendString appends s quoted. Most strings need no escape.
 func appendString(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+	for i := range len(s) {
+		if !unescaped[s[i]] {
 			b, _ = jsontext.AppendQuote(b, []byte(s)) // invalid UTF-8 is replaced; its error only says so
 			return b
 		}
@@ -299,6 +299,14 @@ func appendString(b []byte, s string) []byte {
 	b = append(b, s...)
 	return append(b, '"')
 }
+
+// unescaped marks the bytes that stand for themselves in a JSON string.
+var unescaped = func() (is [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
 
 // Parse reads exactly one JSON value, strictly: no duplicate members, no invalid
 // UTF-8, nothing after it. A value nested deeper than 64 levels is refused.

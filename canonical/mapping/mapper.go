@@ -127,14 +127,14 @@ func (m *Mapper) Bool(to string, f canonical.Field[bool], at ...Pos) bool {
 // was within the row's limits.
 func (m *Mapper) Put(to string, v canonical.Value, at ...Pos) bool {
 	f := m.row(to)
-	return m.put(f, f.from, f.also, v, position(at))
+	return m.put(f, f.from, f.also, &v, position(at))
 }
 
-func (m *Mapper) put(f *Field, from canonical.PathID, also []canonical.PathID, v canonical.Value, pos Pos) bool {
+func (m *Mapper) put(f *Field, from canonical.PathID, also []canonical.PathID, v *canonical.Value, pos Pos) bool {
 	if !m.fits(f, from, v, pos, f.To) {
 		return false
 	}
-	*m.place(f, pos, "") = v
+	*m.place(f, pos, "") = *v
 	m.link(f.To, from, also, pos)
 	return true
 }
@@ -143,14 +143,14 @@ func (m *Mapper) put(f *Field, from canonical.PathID, also []canonical.PathID, v
 // pattern this time: what stands in where the row's own is not stated. at.From is
 // the position in that pattern's list.
 func (m *Mapper) PutFrom(to, from string, v canonical.Value, at ...Pos) bool {
-	return m.put(m.row(to), canonical.Path(from), nil, v, position(at))
+	return m.put(m.row(to), canonical.Path(from), nil, &v, position(at))
 }
 
 // Entry puts a value under a free member name: the row of to ends in ".*".
 func (m *Mapper) Entry(to, name string, v canonical.Value, from int) bool {
 	f := m.row(to)
 	field := strings.TrimSuffix(f.To, "*") + name
-	if !m.fits(f, f.from, v, Pos{-1, from}, field) {
+	if !m.fits(f, f.from, &v, Pos{-1, from}, field) {
 		return false
 	}
 	*m.place(f, Pos{-1, from}, name) = v
@@ -247,11 +247,11 @@ func (m *Mapper) mark(p canonical.PathID, index int) {
 }
 
 // fits checks a text, or each text of a list, against the row's limits.
-func (m *Mapper) fits(f *Field, from canonical.PathID, v canonical.Value, pos Pos, field string) bool {
+func (m *Mapper) fits(f *Field, from canonical.PathID, v *canonical.Value, pos Pos, field string) bool {
 	switch v.Kind() {
 	case canonical.KindArray:
 		for i := range v.Len() {
-			if !m.fits(f, from, v.At(i), pos, field) {
+			if e := v.At(i); !m.fits(f, from, &e, pos, field) {
 				return false
 			}
 		}
@@ -420,7 +420,7 @@ func copied[T any](list []T) []T {
 	if len(list) == 0 {
 		return nil
 	}
-	return slices.Clone(list)
+	return append(make([]T, 0, len(list)), list...)
 }
 
 // Finish checks that nothing required is missing and returns what the provider
