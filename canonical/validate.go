@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -303,7 +304,19 @@ func ParseDate(s string) (Date, error) {
 }
 
 // String returns YYYY-MM-DD.
-func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
+func (d Date) String() string {
+	text := make([]byte, 0, len(time.DateOnly))
+	for _, part := range [...]struct{ n, least int }{{d.Year, 1000}, {d.Month, 10}, {d.Day, 10}} {
+		if len(text) > 0 {
+			text = append(text, '-')
+		}
+		for ; part.least > part.n && part.least > 1; part.least /= 10 {
+			text = append(text, '0')
+		}
+		text = strconv.AppendInt(text, int64(part.n), 10)
+	}
+	return string(text)
+}
 
 // parseTimestamp reads RFC 3339 as it is written there: time.Parse also takes
 // hours of one digit, a comma before the fraction and zones beyond a day.

@@ -63,6 +63,8 @@ type Adapter struct {
 	table  *mapping.Table
 	path   string
 	header http.Header
+	// extensions are what is kept in extended fields.
+	extensions []extension
 }
 
 var (
@@ -72,7 +74,7 @@ var (
 
 // New returns the adapter for a checked Config.
 func New(c Config) *Adapter {
-	a := &Adapter{config: c, table: c.table(), header: http.Header{
+	a := &Adapter{config: c, table: c.table(), extensions: c.extensions(), header: http.Header{
 		"Content-Type": {"application/json"},
 		"Accept":       {"application/json"},
 	}}

@@ -453,13 +453,25 @@ func text(v canonical.Value) string {
 	return strings.Join(parts, ",")
 }
 
+// extension is a meaning and the row of its extended field.
+type extension struct {
+	meaning
+	to string
+}
+
+// extensions returns those meanings that the settings give a field.
+func (c *Config) extensions() (list []extension) {
+	for _, m := range meanings {
+		if to := c.ExtendedFields[m.key]; to != "" {
+			list = append(list, extension{m, "extendedFields." + to})
+		}
+	}
+	return list
+}
+
 // extended puts what the organization keeps in extended fields.
 func (a *Adapter) extended(m *mapping.Mapper, c *canonical.Customer) {
-	for _, f := range meanings {
-		to := a.config.ExtendedFields[f.key]
-		if to == "" {
-			continue
-		}
+	for _, f := range a.extensions {
 		stated, from := f.of(c)
 		v, ok := stated.Get()
 		if !ok {
@@ -467,12 +479,12 @@ func (a *Adapter) extended(m *mapping.Mapper, c *canonical.Customer) {
 		}
 		at := mapping.Pos{To: -1, From: from}
 		if v, ok = a.value(f.key, v); !ok {
-			m.Note(canonical.NoticeDropped, f.from, from, "extendedFields."+to, "capillary: settings.extended_values has no "+f.key+" for this; it was not sent")
+			m.Note(canonical.NoticeDropped, f.from, from, f.to, "capillary: settings.extended_values has no "+f.key+" for this; it was not sent")
 			continue
 		}
-		m.Put("extendedFields."+to, canonical.Text(v), at)
+		m.Put(f.to, canonical.Text(v), at)
 		if f.key == "language" && v != stated.Value() && a.config.ExtendedValues[f.key][stated.Value()] == "" {
-			m.Note(canonical.NoticeChanged, f.from, from, "extendedFields."+to, "capillary: settings.extended_values has the language only; the region was not sent")
+			m.Note(canonical.NoticeChanged, f.from, from, f.to, "capillary: settings.extended_values has the language only; the region was not sent")
 		}
 	}
 }

@@ -202,7 +202,7 @@ func (a *Adapter) prepare(u canonical.Upsert, stored canonical.Value, final bool
 	if !final {
 		return w, nil
 	}
-	w.unchanged = compact(m.Body).Equal(stored)
+	w.unchanged = !stored.IsZero() && compact(m.Body).Equal(stored)
 	w.request = &canonical.Request{
 		Op:         "upsert",
 		Method:     http.MethodPut,

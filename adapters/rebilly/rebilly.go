@@ -9,7 +9,6 @@ package rebilly
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -100,8 +99,14 @@ const (
 	sandboxHost = "api-sandbox.rebilly.com"
 )
 
-// idShape is Rebilly's pattern of ids, organizations' among them.
-var idShape = regexp.MustCompile(`^[@~\-.0-9A-Za-z_]{1,50}$`)
+// isID reports whether s has the form of Rebilly's ids, organizations' among
+// them: [@~\-.0-9A-Za-z_]{1,50}.
+func isID(s string) bool {
+	other := func(r rune) bool {
+		return !(isUpper(r) || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("@~-._", r))
+	}
+	return s != "" && len(s) <= 50 && !strings.ContainsFunc(s, other)
+}
 
 // checkBase refuses base URLs that cannot be right. Without an organization
 // segment Rebilly uses the key's default organization.
@@ -264,7 +269,7 @@ func path(u canonical.Upsert) string { return "/customers/" + url.PathEscape(rem
 
 // validID reports whether an id can be a segment of a path at Rebilly. Its
 // pattern admits "." and "..", which would lead elsewhere.
-func validID(id string) bool { return idShape.MatchString(id) && id != "." && id != ".." }
+func validID(id string) bool { return isID(id) && id != "." && id != ".." }
 
 // checkID refuses an id that Rebilly does not take.
 func checkID(u canonical.Upsert) []canonical.FieldError {
