@@ -166,7 +166,7 @@ func (x *exchange) run(a admission) (e *canonical.Error) {
 		}
 	}()
 	var cancel context.CancelFunc
-	x.attempt, cancel = context.WithTimeoutCause(x.ctx, c.cfg.Timeout, errTimeout)
+	x.attempt, cancel = context.WithDeadlineCause(x.ctx, x.start.Add(c.cfg.Timeout), errTimeout)
 	defer cancel()
 
 	resp, err := c.base.RoundTrip(x.request())

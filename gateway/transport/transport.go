@@ -101,6 +101,7 @@ type Client struct {
 	base     http.RoundTripper
 	retry    retryablehttp.Client
 	template http.Request
+	prefix   string // the base URL's path, without a slash at the end
 	budget   budget
 	bulkhead bulkhead
 	gate     gate
@@ -126,7 +127,7 @@ func New(cfg Config, auth canonical.Auth, obs Observer) (*Client, error) {
 	if obs == nil {
 		obs = silent{}
 	}
-	c := &Client{cfg: cfg, obs: obs, base: cfg.Base}
+	c := &Client{cfg: cfg, obs: obs, base: cfg.Base, prefix: strings.TrimSuffix(cfg.BaseURL.EscapedPath(), "/")}
 	if c.base == nil {
 		c.base = newBase(&cfg)
 	}

@@ -26,17 +26,40 @@ func (c *Client) resolve(path string) (*url.URL, error) {
 		}
 	}
 	base := c.cfg.BaseURL
-	u := &url.URL{Scheme: base.Scheme, Host: base.Host, RawQuery: query}
-	u.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + path // sent as it is
-	u.Path = u.RawPath
-	if strings.IndexByte(u.RawPath, '%') >= 0 {
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: c.prefix + path, RawQuery: query}
+	if strings.ContainsAny(u.Path, reescaped) {
 		var err error
+		u.RawPath = u.Path // sent as it is
 		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
 			return nil, errPath
 		}
 	}
 	return u, nil
 }
+
+// reescaped are the characters of a path that net/url would write otherwise, if
+// it were not told how.
+const reescaped = "%!'()*[]"
+
+// table marks bytes.
+type table [256]bool
+
+func tableOf(is func(byte) bool) (t table) {
+	for i := range t {
+		t[i] = is(byte(i))
+	}
+	return t
+}
+
+// The bytes of a path's segment but for %, of a header field's name and of its
+// value.
+var (
+	pathBytes = tableOf(func(b byte) bool {
+		return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@", b) >= 0
+	})
+	nameBytes  = tableOf(func(b byte) bool { return b > ' ' && b < 0x7f && strings.IndexByte(`()<>@,;:\"/[]?={}`, b) < 0 })
+	valueBytes = tableOf(func(b byte) bool { return b >= ' ' && b != 0x7f || b == '\t' })
+)
 
 // checkPath walks the segments of an encoded path.
 func checkPath(path string) error {
@@ -64,10 +87,10 @@ func safeSegment(s string) bool {
 	encoded := false
 	for i := range len(s) {
 		switch b := s[i]; {
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
+		case pathBytes[b]:
 		case b == '%':
 			encoded = true
-		case strings.IndexByte("-._~!$&'()*+,;=:@", b) < 0:
+		default:
 			return false
 		}
 	}
@@ -104,7 +127,7 @@ func checkHeader(h http.Header) error {
 			return errHeader
 		}
 		for i := range len(key) {
-			if b := key[i]; b <= ' ' || b >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, b) >= 0 {
+			if !nameBytes[key[i]] {
 				return errHeader
 			}
 		}
@@ -119,7 +142,7 @@ func checkHeader(h http.Header) error {
 
 func validValue(v string) bool {
 	for i := range len(v) {
-		if b := v[i]; b < ' ' && b != '\t' || b == 0x7f {
+		if !valueBytes[v[i]] {
 			return false
 		}
 	}

@@ -70,7 +70,7 @@ func FuzzResolve(f *testing.F) {
 		f.Add(s)
 	}
 	base, _ := url.Parse("https://acme.test/org/x")
-	c := &Client{cfg: Config{BaseURL: base}}
+	c := &Client{cfg: Config{BaseURL: base}, prefix: base.EscapedPath()}
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := c.resolve(path)
 		if err != nil {
