@@ -2,7 +2,6 @@ package canonical
 
 import (
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -189,12 +188,17 @@ func (u Upsert) For(route, provider, remoteID string) Upsert {
 			u.RemoteID = x.ID
 		}
 	}
-	for _, key := range slices.Compact([]string{provider, route}) {
-		for _, d := range u.Customer.ProviderData.Value() {
-			if d.Key == key {
-				u.ProviderData = append(u.ProviderData, d)
-			}
-		}
+	u.addData(provider)
+	if route != provider {
+		u.addData(route)
 	}
 	return u
+}
+
+func (u *Upsert) addData(key string) {
+	for _, d := range u.Customer.ProviderData.Value() {
+		if d.Key == key {
+			u.ProviderData = append(u.ProviderData, d)
+		}
+	}
 }

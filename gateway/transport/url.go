@@ -27,7 +27,7 @@ func (c *Client) resolve(path string) (*url.URL, error) {
 	}
 	base := c.cfg.BaseURL
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: c.prefix + path, RawQuery: query}
-	if strings.ContainsAny(u.Path, reescaped) {
+	if reescaped.in(u.Path) {
 		var err error
 		u.RawPath = u.Path // sent as it is
 		if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
@@ -36,10 +36,6 @@ func (c *Client) resolve(path string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// reescaped are the characters of a path that net/url would write otherwise, if
-// it were not told how.
-const reescaped = "%!'()*[]"
 
 // table marks bytes.
 type table [256]bool
@@ -51,6 +47,16 @@ func tableOf(is func(byte) bool) (t table) {
 	return t
 }
 
+// in reports whether s has a marked byte.
+func (t *table) in(s string) bool {
+	for i := range len(s) {
+		if t[s[i]] {
+			return true
+		}
+	}
+	return false
+}
+
 // The bytes of a path's segment but for %, of a header field's name and of its
 // value.
 var (
@@ -59,6 +65,9 @@ var (
 	})
 	nameBytes  = tableOf(func(b byte) bool { return b > ' ' && b < 0x7f && strings.IndexByte(`()<>@,;:\"/[]?={}`, b) < 0 })
 	valueBytes = tableOf(func(b byte) bool { return b >= ' ' && b != 0x7f || b == '\t' })
+	// reescaped are those of a path that net/url would write otherwise, if it were
+	// not told how.
+	reescaped = tableOf(func(b byte) bool { return strings.IndexByte("%!'()*[]", b) >= 0 })
 )
 
 // checkPath walks the segments of an encoded path.
@@ -115,6 +124,9 @@ func safeSegment(s string) bool {
 }
 
 func dots(s string) bool {
+	if s == "" || s[0] != '.' {
+		return false
+	}
 	s, _, _ = strings.Cut(s, ";")
 	return s == "." || s == ".."
 }
