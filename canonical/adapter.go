@@ -81,12 +81,20 @@ type Request struct {
 // Link is one field of a request's body and the canonical field it came from.
 type Link struct {
 	To        string // the provider's path, list positions as "[]": "addresses[].city"
-	ToIndex   int    // position in the provider's list
+	ToIndex   int16  // position in the provider's list
+	FromIndex int16  // position in the canonical list, or in Attributes
 	From      PathID
-	FromIndex int // position in the canonical list, or in Attributes
 	// Data is the pointer into providerData instead of From, where the field
 	// came from there.
 	Data string
+}
+
+// Pointer returns the RFC 6901 pointer of what the field came from, in c's JSON.
+func (l *Link) Pointer(c *Customer) string {
+	if l.Data != "" {
+		return l.Data
+	}
+	return c.Pointer(l.From, int(l.FromIndex))
 }
 
 // Reply is a provider's answer, read to its end and limited in size.

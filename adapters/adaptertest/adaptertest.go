@@ -179,10 +179,7 @@ func checkRequest(t *testing.T, u canonical.Upsert, req *canonical.Request, err 
 	}
 	doc := document(t, u)
 	for _, l := range req.Links {
-		pointer := l.Data
-		if pointer == "" {
-			pointer = u.Customer.Pointer(l.From, l.FromIndex)
-		}
+		pointer := l.Pointer(u.Customer)
 		if pointer != "/id" && !resolves(doc, pointer) {
 			t.Errorf("link of %s leads to %s, which the caller did not send", l.To, pointer)
 		}

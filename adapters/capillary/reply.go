@@ -464,7 +464,7 @@ func (c sentCustomer) quoted(to, message string) string {
 			value = digits(c.u.Customer.PhoneNumbers.Value()[l.FromIndex].Value.Value())
 		}
 		if value != "" && strings.Contains(message, value) {
-			return c.u.Customer.Pointer(l.From, l.FromIndex)
+			return l.Pointer(c.u.Customer)
 		}
 	}
 	return ""

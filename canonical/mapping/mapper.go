@@ -40,6 +40,10 @@ const maxKept = 256
 // there is no list on that side.
 type Pos struct{ To, From int }
 
+func (p Pos) link(to string, from canonical.PathID) canonical.Link {
+	return canonical.Link{To: to, ToIndex: int16(p.To), From: from, FromIndex: int16(p.From)}
+}
+
 // Start begins the body for u. Close the mapper in the end.
 func (t *Table) Start(u canonical.Upsert) *Mapper {
 	if u.Leaves == nil {
@@ -182,7 +186,7 @@ func (m *Mapper) clear(f *Field, stated bool, pos Pos) bool {
 		return stated
 	}
 	*m.place(f, pos, "") = f.Clear.Clone()
-	m.links = append(m.links, canonical.Link{To: f.To, ToIndex: pos.To, From: f.from, FromIndex: pos.From})
+	m.links = append(m.links, pos.link(f.To, f.from))
 	return true
 }
 
@@ -229,7 +233,7 @@ func (m *Mapper) link(to string, from canonical.PathID, also []canonical.PathID,
 	if from == canonical.Root {
 		return
 	}
-	m.links = append(m.links, canonical.Link{To: to, ToIndex: pos.To, From: from, FromIndex: pos.From})
+	m.links = append(m.links, pos.link(to, from))
 	m.mark(from, pos.From)
 	for _, p := range also {
 		m.mark(p, pos.From)
@@ -450,10 +454,10 @@ func (m *Mapper) checkRequired(f *Field) {
 		l := &m.links[i]
 		// An element without a link is the caller's own, from providerData, and
 		// one that providerData took away needs nothing.
-		if l.Data == "" && l.ToIndex >= 0 && l.ToIndex < n && !checked[l.ToIndex] && strings.HasPrefix(l.To, f.list) {
-			checked[l.ToIndex] = true
-			if m.at(f, l.ToIndex).IsZero() {
-				m.lacks(f, Pos{l.ToIndex, l.FromIndex})
+		if at := int(l.ToIndex); l.Data == "" && at >= 0 && at < n && !checked[at] && strings.HasPrefix(l.To, f.list) {
+			checked[at] = true
+			if m.at(f, at).IsZero() {
+				m.lacks(f, Pos{at, int(l.FromIndex)})
 			}
 		}
 	}

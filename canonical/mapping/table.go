@@ -306,12 +306,12 @@ func (t *Table) element(u canonical.Upsert, sent *canonical.Request, f *Field, p
 		return fmt.Sprintf("%s/%d", pointer, at)
 	}
 	for _, l := range sent.Links {
-		if l.Data != "" || l.ToIndex != at || !strings.HasPrefix(l.To, f.To+"[]") {
+		if l.Data != "" || int(l.ToIndex) != at || !strings.HasPrefix(l.To, f.To+"[]") {
 			continue
 		}
 		for p := l.From; p != canonical.Root; p = p.Parent() {
 			if p.Parent() == f.from {
-				return u.Customer.Pointer(p, l.FromIndex)
+				return u.Customer.Pointer(p, int(l.FromIndex))
 			}
 		}
 	}
@@ -333,7 +333,7 @@ func (t *Table) linked(u canonical.Upsert, sent *canonical.Request, field string
 	for _, l := range sent.Links {
 		switch tail, ok := below(l.To, field); {
 		case ok && l.Data == "" && l.From != canonical.Root && (tail == "" || t.byTo[l.To] == nil):
-			return u.Customer.Pointer(l.From, l.FromIndex) + pointerTail(tail)
+			return l.Pointer(u.Customer) + pointerTail(tail)
 		case !strings.HasPrefix(l.To, field+".") && !strings.HasPrefix(l.To, field+"[]"):
 		case l.Data == "": // the caller states more of it than providerData
 			return ""
@@ -397,12 +397,12 @@ func (t *Table) pointer(u canonical.Upsert, sent *canonical.Request, f *Field, i
 	for _, l := range sent.Links {
 		switch {
 		case l.Data != "":
-		case l.To == f.To && (position < 0 || l.ToIndex == position):
-			return u.Customer.Pointer(l.From, l.FromIndex), ""
-		case f.list != "" && index < 0 && strings.HasPrefix(l.To, f.list) && (position < 0 || l.ToIndex == position):
-			index = l.FromIndex
+		case l.To == f.To && (position < 0 || int(l.ToIndex) == position):
+			return l.Pointer(u.Customer), ""
+		case f.list != "" && index < 0 && strings.HasPrefix(l.To, f.list) && (position < 0 || int(l.ToIndex) == position):
+			index = int(l.FromIndex)
 		case f.Container && index < 0 && strings.HasPrefix(l.To, f.To) && f.from.Contains(l.From):
-			index = l.FromIndex
+			index = int(l.FromIndex)
 		}
 	}
 	return u.Customer.Pointer(f.from, index), ""
