@@ -84,9 +84,8 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	}
 
 	x := &exchange{
-		client: c, ctx: cl, op: cl.req.Op, method: cl.req.Method, safe: cl.safe, repeatable: cl.repeatable,
-		url: cl.url, body: cl.req.Body, header: c.header(cl.req.Header, cl.trace, cl.traced), token: tok,
-		interpret: cl.interpret,
+		client: c, ctx: cl, req: cl.req, safe: cl.safe, repeatable: cl.repeatable,
+		url: cl.url, header: c.header(cl, cl.req.Header), token: tok, interpret: cl.interpret,
 	}
 	if cl.sent == 0 {
 		c.budget.deposit() // only what is sent earns retries
@@ -127,11 +126,10 @@ func (c *Client) admit(ctx context.Context) (admission, *canonical.Error) {
 type exchange struct {
 	client           *Client
 	ctx              context.Context
-	op, method       string
+	req              *canonical.Request
 	safe, repeatable bool
 	url              *url.URL
-	header           http.Header
-	body             []byte
+	header           http.Header // instead of req's
 	token            *token
 	interpret        Interpret
 
@@ -160,9 +158,9 @@ func (x *exchange) run(a admission) (e *canonical.Error) {
 		if e != nil {
 			code = e.Code
 		}
-		c.obs.Attempt(x.op, code, time.Since(x.start))
+		c.obs.Attempt(x.req.Op, code, time.Since(x.start))
 		if code == canonical.UpstreamUnclassified {
-			c.obs.Unclassified(x.op, e.Status, e.UpstreamCode)
+			c.obs.Unclassified(x.req.Op, e.Status, e.UpstreamCode)
 		}
 	}()
 	var cancel context.CancelFunc
@@ -208,9 +206,9 @@ func (x *exchange) request() *http.Request {
 
 	c := x.client
 	r := c.template.WithContext(httptrace.WithClientTrace(x.attempt, &x.trace))
-	r.Method, r.URL, r.Header = x.method, x.url, x.header
-	if len(x.body) > 0 {
-		r.ContentLength = int64(len(x.body))
+	r.Method, r.URL, r.Header = x.req.Method, x.url, x.header
+	if len(x.req.Body) > 0 {
+		r.ContentLength = int64(len(x.req.Body))
 		r.GetBody = x.newBody
 		r.Body, _ = x.newBody()
 	}
@@ -218,7 +216,7 @@ func (x *exchange) request() *http.Request {
 		r.Header[c.auth.token] = x.token.value
 	}
 	if o := c.auth.oauth1; o != nil {
-		r.Header["Authorization"] = []string{o.header(r, x.body)}
+		r.Header["Authorization"] = []string{o.header(r, x.req.Body)}
 	}
 	return r
 }
@@ -226,7 +224,7 @@ func (x *exchange) request() *http.Request {
 // newBody returns the body in the one form that net/http knows to be in memory:
 // any other costs a write of its own, after the header's.
 func (x *exchange) newBody() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(x.body)), nil
+	return io.NopCloser(bytes.NewReader(x.req.Body)), nil
 }
 
 // classify has the reply read, once, and makes sure that what cannot be success
@@ -234,7 +232,7 @@ func (x *exchange) newBody() (io.ReadCloser, error) {
 func (x *exchange) classify(got *canonical.Reply, incomplete error) (e *canonical.Error) {
 	defer func() {
 		if v := recover(); v != nil {
-			e = x.client.fault(x.op, "the provider's answer could not be read", &panicError{v, debug.Stack()})
+			e = x.client.fault(x.req.Op, "the provider's answer could not be read", &panicError{v, debug.Stack()})
 		}
 	}()
 	outcome, err := x.interpret(got)

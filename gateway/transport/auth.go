@@ -70,7 +70,7 @@ func (c *Client) setAuth(a canonical.Auth) error {
 // header returns a fresh header for one attempt: net/http may still read an
 // earlier attempt's when a retry begins. What authenticates wins over the
 // adapter.
-func (c *Client) header(own http.Header, t trace.Trace, traced bool) http.Header {
+func (c *Client) header(ctx context.Context, own http.Header) http.Header {
 	h := make(http.Header, len(own)+len(c.auth.static)+4)
 	for key, value := range own {
 		switch key = http.CanonicalHeaderKey(key); key {
@@ -89,18 +89,11 @@ func (c *Client) header(own http.Header, t trace.Trace, traced bool) http.Header
 	for _, f := range c.auth.static {
 		h[f.key] = f.value
 	}
-	if traced {
+	if t, traced := trace.FromContext(ctx); traced {
 		h[trace.ParentHeader] = []string{t.Child().Parent()}
 		if t.State != "" {
 			h[trace.StateHeader] = []string{t.State}
 		}
 	}
 	return h
-}
-
-// tokenHeader is the header of the token call: no token, and the credential is
-// in the body.
-func (c *Client) tokenHeader(ctx context.Context) http.Header {
-	t, traced := trace.FromContext(ctx)
-	return c.header(c.tokens.auth.Request.Header, t, traced)
 }

@@ -149,7 +149,7 @@ func (c *Client) complete(from *canonical.Error, x *exchange, got *canonical.Rep
 		return nil
 	}
 	e := *from
-	e.Provider, e.Op = c.cfg.Provider, x.op
+	e.Provider, e.Op = c.cfg.Provider, x.req.Op
 	now := time.Now()
 	if got != nil {
 		if e.Message == "" && e.Code == canonical.UpstreamInvalidResponse && got.Status >= 300 && got.Status < 400 {

@@ -103,8 +103,8 @@ func (s *tokens) start(cl *call, ahead bool) *flight {
 	s.flight = f
 	s.next = now.Add(renewalPause)
 	ctx := s.client.ctx
-	if cl.traced {
-		ctx = trace.NewContext(ctx, cl.trace)
+	if t, traced := trace.FromContext(cl); traced {
+		ctx = trace.NewContext(ctx, t)
 	}
 	s.wg.Go(func() { s.fly(ctx, f) })
 	return f
@@ -149,8 +149,8 @@ func (c *Client) fetchToken(ctx context.Context) (tok *token, e *canonical.Error
 		return nil, e
 	}
 	x := exchange{
-		client: c, ctx: ctx, op: a.Request.Op, method: a.Request.Method, safe: true, repeatable: true,
-		url: c.tokens.url, body: a.Request.Body, header: c.tokenHeader(ctx),
+		client: c, ctx: ctx, req: &a.Request, safe: true, repeatable: true,
+		url: c.tokens.url, header: c.header(ctx, a.Request.Header), // no token; the credential is in the body
 	}
 	sent := time.Now()
 	x.interpret = func(got *canonical.Reply) (none canonical.Outcome, err error) {

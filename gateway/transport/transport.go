@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"customer-gateway/canonical"
-	"customer-gateway/gateway/trace"
 
 	retryablehttp "github.com/hashicorp/go-retryablehttp"
 )
@@ -240,7 +239,6 @@ func (c *Client) Do(ctx context.Context, req *canonical.Request, interpret Inter
 	}
 	cl := &call{Context: ctx, client: c, req: req, interpret: interpret, url: u, safe: safeMethod(req.Method)}
 	cl.repeatable = req.Repeatable || cl.safe
-	cl.trace, cl.traced = trace.FromContext(ctx)
 
 	r := c.template.WithContext(cl)
 	r.Method = req.Method
@@ -301,8 +299,6 @@ type call struct {
 	url        *url.URL
 	safe       bool // the method changes nothing
 	repeatable bool
-	trace      trace.Trace
-	traced     bool
 
 	outcome  canonical.Outcome
 	err      *canonical.Error
