@@ -24,6 +24,7 @@ type Mapper struct {
 	links   []canonical.Link
 	used    []bool // by leaf of u
 	nulls   int    // how many leaves are null
+	sources []int  // see findSources
 	notices []canonical.Notice
 	missing []canonical.FieldError
 	unfit   []canonical.FieldError
@@ -73,8 +74,8 @@ func (m *Mapper) Close() {
 	clear(m.notices)
 	clear(m.used)
 	kept := Mapper{arena: m.arena}
-	if cap(m.links) <= maxKept && cap(m.notices) <= maxKept && cap(m.used) <= maxKept {
-		kept.links, kept.notices, kept.used = m.links[:0], m.notices[:0], m.used[:0]
+	if cap(m.links) <= maxKept && cap(m.notices) <= maxKept && cap(m.used) <= maxKept && cap(m.sources) <= maxKept {
+		kept.links, kept.notices, kept.used, kept.sources = m.links[:0], m.notices[:0], m.used[:0], m.sources[:0]
 	}
 	*m = kept
 	mappers.Put(m)
@@ -431,9 +432,7 @@ func copied[T any](list []T) []T {
 // cannot hold. A fault makes it an *Error of MappingRequiredMissing or
 // MappingUnrepresentable with all faults.
 func (m *Mapper) Finish() ([]canonical.Notice, error) {
-	for _, f := range m.table.required {
-		m.checkRequired(f)
-	}
+	m.checkRequired()
 	if len(m.missing)+len(m.unfit) > 0 {
 		return nil, m.failure()
 	}
@@ -441,24 +440,42 @@ func (m *Mapper) Finish() ([]canonical.Notice, error) {
 	return copied(m.notices), nil
 }
 
-func (m *Mapper) checkRequired(f *Field) {
-	if f.list == "" {
-		if m.at(f, -1).IsZero() {
-			m.lacks(f, Pos{-1, -1})
+func (m *Mapper) checkRequired() {
+	list := ""
+	for _, f := range m.table.required {
+		if f.list == "" {
+			if m.at(f, -1).IsZero() {
+				m.lacks(f, Pos{-1, -1})
+			}
+			continue
 		}
-		return
+		if f.list != list {
+			list = f.list
+			m.findSources(f)
+		}
+		for at, from := range m.sources {
+			if from != noSource && m.at(f, at).IsZero() {
+				m.lacks(f, Pos{at, from})
+			}
+		}
 	}
-	n := m.elements(f)
-	checked := make([]bool, n)
+}
+
+// noSource marks an element that came from no canonical list.
+const noSource = -2
+
+// findSources notes for each element of the row's list, as it is now, which
+// canonical element it came from. One without a link is the caller's own, from
+// providerData, and one that providerData took away needs nothing.
+func (m *Mapper) findSources(f *Field) {
+	m.sources = m.sources[:0]
+	for range m.elements(f) {
+		m.sources = append(m.sources, noSource)
+	}
 	for i := range m.links {
 		l := &m.links[i]
-		// An element without a link is the caller's own, from providerData, and
-		// one that providerData took away needs nothing.
-		if at := int(l.ToIndex); l.Data == "" && at >= 0 && at < n && !checked[at] && strings.HasPrefix(l.To, f.list) {
-			checked[at] = true
-			if m.at(f, at).IsZero() {
-				m.lacks(f, Pos{at, int(l.FromIndex)})
-			}
+		if at := int(l.ToIndex); l.Data == "" && at >= 0 && at < len(m.sources) && m.sources[at] == noSource && strings.HasPrefix(l.To, f.list) {
+			m.sources[at] = int(l.FromIndex)
 		}
 	}
 }
