@@ -112,10 +112,10 @@ type Command struct {
 	Strict bool
 }
 
-// reserve is kept of the deadline for writing the answer: a twentieth, at most
-// a quarter of a second.
+// reserve is kept of the deadline for writing the answer, also on a machine that
+// is busy: a tenth, at most a quarter of a second.
 func reserve(deadline time.Duration) time.Duration {
-	return min(deadline/20, 250*time.Millisecond)
+	return min(deadline/10, 250*time.Millisecond)
 }
 
 // Upsert sends the customer to the routes and returns what became of it at each,

@@ -250,6 +250,50 @@ func TestHangingRouteIsContained(t *testing.T) {
 	}
 }
 
+// A caller cannot wait for longer than the operator allows.
+func TestMaxWait(t *testing.T) {
+	t.Parallel()
+	hang := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	g := open(t, gateway.Options{MaxWait: 200 * time.Millisecond}, map[string]canonical.Adapter{"a": &echo{name: "a"}}, map[string]*url.URL{"a": hang})
+	began := time.Now()
+	if _, err := g.Upsert(t.Context(), gateway.Command{Customer: customer(t, "c", "{}"), Wait: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the answer took %v, want it inside 200ms", took)
+	}
+}
+
+// A token call that makes no sense leaves no doubt about the customer: nothing
+// of the customer was sent.
+func TestTokenFailureIsNotUnknown(t *testing.T) {
+	t.Parallel()
+	client, err := transport.New(transport.Config{Route: "a", BaseURL: upstream(t, answer(200, "no token"))}, canonical.Auth{Token: &canonical.TokenAuth{
+		Request: canonical.Request{Op: "token", Path: "/token"}, Header: "Authorization",
+		Read: func(got *canonical.Reply) (canonical.Secret, time.Duration, error) {
+			return "", 0, &canonical.Error{Code: canonical.UpstreamInvalidResponse}
+		},
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New([]gateway.Route{{Name: "a", Adapter: &echo{name: "a"}, Transport: client}}, gateway.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	e, err := g.Upsert(t.Context(), gateway.Command{Customer: customer(t, "c", "{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := e.Results[0]; r.Status != gateway.StatusFailed || r.Err.Code != canonical.UpstreamInvalidResponse || r.Attempts != 0 {
+		t.Errorf("result = %s %v after %d attempts, want failed after none", r.Status, r.Err, r.Attempts)
+	}
+}
+
 // Upserts of one customer reach a route one at a time, in order of arrival;
 // other customers are not held up.
 func TestOneCustomerOneOrder(t *testing.T) {
