@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +23,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"customer-gateway/config"
+	"customer-gateway/config/section"
+	"customer-gateway/gateway/transport"
 )
 
 func TestMain(m *testing.M) {
@@ -313,12 +321,88 @@ func TestShutdownFinishesWhatWasSent(t *testing.T) {
 			t.Fatal("the gateway does not begin to shut down")
 		}
 	}
+	select {
+	case code := <-code:
+		t.Fatalf("the program has ended with %d before the request was answered", code)
+	case <-time.After(50 * time.Millisecond):
+	}
 	close(release)
 	if code := <-code; code != exitOK {
 		t.Errorf("exit code %d, want %d:\n%s", code, exitOK, g.log)
 	}
 	if r := <-answered; r.status != http.StatusOK || r.results()["a"] != "succeeded" {
 		t.Errorf("the request in flight was answered with %d %v", r.status, r.body)
+	}
+}
+
+// What is configured is what the server and the routes are built with.
+func TestServeDoesAsConfigured(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or nobody notices that the client has gone
+		<-r.Context().Done()
+	}))
+	defer upstream.Close()
+	digest := func(key string) string { sum := sha256.Sum256([]byte(key)); return hex.EncodeToString(sum[:]) }
+	april := func(more string) string {
+		return `{"provider": "april", "base_url": "` + upstream.URL + `", "credentials": {"api_key": "sandbox_sk_x"}` + more + `}`
+	}
+	g := serve(t, `{"server": {"deadline": "500ms", "max_body": "1KiB", "public_url": "https://gateway.example"}, "auth": {"keys": [
+		{"name": "reader", "sha256": "`+digest("reader")+`", "scopes": ["read"], "routes": ["*"]},
+		{"name": "limited", "sha256": "`+digest("limited")+`", "scopes": ["read", "write"], "routes": ["a"]}]},
+		"routes": {"a": `+april(`, "timeout": "100ms", "retry": {"attempts": 1}, "breaker": {"min_requests": 1, "open_for": "1h"}`)+`, "b": `+april("")+`}}`)
+	call := func(method, path, key, body string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, g.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Api-Key", key)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	for _, tt := range []struct {
+		name, method, path, key, body string
+		status                        int
+		want                          string
+	}{
+		{"unknown key", "GET", "/v1/routes", "nobody", "", 401, "https://gateway.example/v1/errors/caller.unauthenticated"},
+		{"reader reads", "GET", "/v1/routes", "reader", "", 200, `"route":"b"`},
+		{"reader writes", "PUT", "/v1/customers/c", "reader", person, 403, "caller.forbidden"},
+		{"foreign route", "PUT", "/v1/customers/c?routes=b", "limited", person, 403, "caller.forbidden"},
+		{"too large", "PUT", "/v1/customers/c", "limited", `{"note":"` + strings.Repeat("x", 1<<10) + `"}`, 413, "1024 bytes"},
+		{"the timeout of an attempt", "PUT", "/v1/customers/c", "limited", person, 504, `"attempts":1`},
+		{"the breaker", "PUT", "/v1/customers/c", "limited", person, 503, "route.circuit_open"},
+	} {
+		if status, body := call(tt.method, tt.path, tt.key, tt.body); status != tt.status || !strings.Contains(body, tt.want) {
+			t.Errorf("%s: %d %s, want %d with %q", tt.name, status, body, tt.status, tt.want)
+		}
+	}
+}
+
+func TestTransportConfig(t *testing.T) {
+	t.Parallel()
+	base := &url.URL{Scheme: "https", Host: "api.example"}
+	got := transportConfig(config.Route{
+		Name: "a", Provider: "p", BaseURL: base, Timeout: time.Second, Limit: config.Limit{Rate: section.Rate{Count: 300, Per: time.Minute}, Burst: 7, Concurrency: 9},
+		Breaker: config.Breaker{Off: true, Window: 2 * time.Second, MinRequests: 3, FailureRatio: 0.4, OpenFor: 5 * time.Second},
+		Retry:   config.Retry{Attempts: 6, Base: 8 * time.Second},
+	}, 11*time.Second)
+	want := transport.Config{
+		Route: "a", Provider: "p", BaseURL: base, Timeout: time.Second, Deadline: 11 * time.Second, Limit: transport.Limit{Rate: 5, Burst: 7, Concurrency: 9},
+		Breaker: transport.Breaker{Off: true, Window: 2 * time.Second, MinRequests: 3, FailureRatio: 0.4, OpenFor: 5 * time.Second},
+		Retry:   transport.Retry{Attempts: 6, Base: 8 * time.Second},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("transportConfig = %+v, want %+v", got, want)
 	}
 }
 
