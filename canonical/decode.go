@@ -109,13 +109,14 @@ func (d *decoder) object(v reflect.Value, n *node) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
 	}
+	next := 0
 	for d.json.PeekKind() != jsontext.KindEndObject {
 		name, err := d.json.text()
 		if err != nil {
 			return err
 		}
-		i, known := n.byName[name]
-		if !known {
+		i := n.find(name, next)
+		if next = i + 1; i < 0 {
 			d.fault(d.here(), FieldUnknown, "there is no such member%s", suggest(name, n))
 			if err := d.json.SkipValue(); err != nil {
 				return err

@@ -50,7 +50,23 @@ type node struct {
 	shape   shape
 	rules   rules
 	members []node // of an object, or of a list's elements
+	names   []string
 	byName  map[string]int
+}
+
+// find returns the index of the member, which is -1 if there is none. Members
+// mostly come in the order of the schema, so that the search begins at next,
+// after the one found last.
+func (n *node) find(name string, next int) int {
+	for i, s := range n.names[next:] {
+		if s == name {
+			return next + i
+		}
+	}
+	if i, known := n.byName[name]; known {
+		return i
+	}
+	return -1
 }
 
 // rules are the limits that the is tag states.
@@ -58,6 +74,7 @@ type rules struct {
 	min, max int
 	enum     []string
 	format   string
+	check    func(string) string // that of the format
 	required bool
 	nonnull  bool
 	lines    bool
@@ -159,6 +176,7 @@ func membersOf(t reflect.Type, parent *node) []node {
 			ends[n.path+1] = n.last
 		}
 		parent.byName[n.name] = i
+		parent.names = append(parent.names, n.name)
 		members = append(members, n)
 	}
 	ends[Root] = PathID(len(patterns) - 1)
@@ -179,7 +197,7 @@ func parseRules(f reflect.StructField) rules {
 		case "enum":
 			r.enum = strings.Split(arg, "|")
 		case "format":
-			if r.format = arg; formats[arg].check == nil {
+			if r.format, r.check = arg, formats[arg].check; r.check == nil {
 				err = fmt.Errorf("unknown format %q", arg)
 			}
 		case "required":

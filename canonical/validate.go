@@ -116,10 +116,10 @@ func (d *decoder) checkText(s string, r *rules) {
 		d.fault(d.here(), FieldUnsupported, "must be one of %s", strings.Join(r.enum, ", "))
 		return
 	}
-	if r.format == "" {
+	if r.check == nil {
 		return
 	}
-	if problem := formats[r.format].check(s); problem != "" {
+	if problem := r.check(s); problem != "" {
 		d.fault(d.here(), FieldInvalid, "%s", problem)
 	}
 }
