@@ -47,7 +47,7 @@ func compareFanOut(b *testing.B, routes, callers int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	up := startUpstreams(b)
+	up := startUpstreams(b, 0)
 	viaGateway := gatewayFanOut(b, up, routes)
 	byHand := handFanOut(b, up, routes)
 	const turns = 10
@@ -93,7 +93,7 @@ func BenchmarkUpsert(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	up := startUpstreams(b)
+	up := startUpstreams(b, 0)
 	for _, n := range []int{1, 5} {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
 			fanOut := gatewayFanOut(b, up, n)
@@ -125,12 +125,13 @@ var benchOptions = map[string]provider.Options{
 	"rebilly":   {Exclusive: true, Credentials: map[string]canonical.Secret{"api_key": "k"}},
 }
 
-// startUpstreams starts a server for each provider.
-func startUpstreams(tb testing.TB) map[string]*url.URL {
+// startUpstreams starts a server for each provider, which answers after latency.
+func startUpstreams(tb testing.TB, latency time.Duration) map[string]*url.URL {
 	urls := map[string]*url.URL{}
 	for name, reply := range upstreamReply {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
+			time.Sleep(latency)
 			w.Header().Set("Content-Type", "application/json")
 			if strings.HasSuffix(r.URL.Path, "/token") {
 				_, _ = io.WriteString(w, `{"accessToken":"t","tokenType":"Bearer","expiresIn":86400}`)
@@ -151,7 +152,7 @@ func startUpstreams(tb testing.TB) map[string]*url.URL {
 }
 
 // benchRoutes opens the first n providers.
-func benchRoutes(tb testing.TB, up map[string]*url.URL, n int, m *metrics.Metrics) []gateway.Route {
+func benchRoutes(tb testing.TB, up map[string]*url.URL, n int, m *metrics.Metrics, deadline time.Duration) []gateway.Route {
 	var routes []gateway.Route
 	for _, p := range adapters.All[:n] {
 		o := benchOptions[p.Name]
@@ -161,7 +162,7 @@ func benchRoutes(tb testing.TB, up map[string]*url.URL, n int, m *metrics.Metric
 			tb.Fatalf("%s: %v", p.Name, err)
 		}
 		client, err := transport.New(transport.Config{
-			Route: p.Name, Provider: p.Name, BaseURL: o.BaseURL, Timeout: 8 * time.Second,
+			Route: p.Name, Provider: p.Name, BaseURL: o.BaseURL, Timeout: 8 * time.Second, Deadline: deadline,
 			Limit: transport.Limit{Rate: 1e6, Burst: 1e6, Concurrency: 64},
 			Retry: transport.Retry{Attempts: 3, Base: 200 * time.Millisecond},
 		}, opened.Auth, m.Route(p.Name, p.Name))
@@ -175,7 +176,7 @@ func benchRoutes(tb testing.TB, up map[string]*url.URL, n int, m *metrics.Metric
 
 func gatewayFanOut(tb testing.TB, up map[string]*url.URL, n int) func([]byte) error {
 	m := metrics.New()
-	g, err := gateway.New(benchRoutes(tb, up, n, m), gateway.Options{Observer: m})
+	g, err := gateway.New(benchRoutes(tb, up, n, m, 10*time.Second), gateway.Options{Observer: m})
 	if err != nil {
 		tb.Fatal(err)
 	}
