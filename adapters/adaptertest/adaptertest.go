@@ -226,6 +226,16 @@ func resolves(v canonical.Value, pointer string) bool {
 	return true
 }
 
+// Fields lists what an error says of fields, each as "code pointer" or "code
+// setting", for comparison in one line.
+func Fields(e *canonical.Error) []string {
+	var all []string
+	for _, f := range e.Fields {
+		all = append(all, string(f.Code)+" "+f.Pointer+f.Setting)
+	}
+	return all
+}
+
 // checkFields holds that field errors are usable by a caller.
 func checkFields(t *testing.T, u canonical.Upsert, e *canonical.Error) {
 	t.Helper()
@@ -587,7 +597,7 @@ func Fuzz(f *testing.F, c Case) {
 	}
 	f.Fuzz(func(t *testing.T, which, status int, contentType string, body []byte) {
 		if status < 100 || status > 599 || len(fixtures) == 0 || which < 0 || !utf8.ValidString(contentType) {
-			t.Skip("not a reply")
+			return // net/http hands out no such reply
 		}
 		fx := fixtures[which%len(fixtures)]
 		p := c.play(t, fx)

@@ -111,11 +111,7 @@ func TestUnseenReplies(t *testing.T) {
 			if tt.name == "unfit code" && e.UpstreamCode+e.RequestID != "" {
 				t.Errorf("UpstreamCode = %q, RequestID = %q, want none that could hold data", e.UpstreamCode, e.RequestID)
 			}
-			var got []string
-			for _, f := range e.Fields {
-				got = append(got, string(f.Code)+" "+f.Pointer+f.Setting)
-			}
-			if !slices.Equal(got, tt.fields) {
+			if got := adaptertest.Fields(e); !slices.Equal(got, tt.fields) {
 				t.Errorf("fields = %q, want %q", got, tt.fields)
 			}
 			if strings.Contains(e.Message, "<") {

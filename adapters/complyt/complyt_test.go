@@ -184,10 +184,7 @@ func checkError(t *testing.T, err error, code canonical.Code, fields []string) {
 	if e.Code != code || e.Provider != name {
 		t.Errorf("error = %v (%s), want %s", e, e.Message, code)
 	}
-	var got []string
-	for _, f := range e.Fields {
-		got = append(got, string(f.Code)+" "+f.Pointer+f.Setting)
-	}
+	got := adaptertest.Fields(e)
 	for _, f := range fields {
 		if !slices.Contains(got, f) {
 			t.Errorf("fields = %q, want %q", got, fields)

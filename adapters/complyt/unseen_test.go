@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"customer-gateway/adapters/adaptertest"
 	"customer-gateway/canonical"
 )
 
@@ -95,11 +96,7 @@ func TestUnseenReplies(t *testing.T) {
 			if e.Code != tt.code || e.Retryable() != tt.retry || e.UpstreamCode != tt.upstream || e.RequestID != tt.request || e.Status != tt.status {
 				t.Errorf("%s, retryable %v, upstream code %q, request id %q; want %s, %v, %q, %q", e.Code, e.Retryable(), e.UpstreamCode, e.RequestID, tt.code, tt.retry, tt.upstream, tt.request)
 			}
-			var got []string
-			for _, f := range e.Fields {
-				got = append(got, string(f.Code)+" "+f.Pointer+f.Setting)
-			}
-			if !slices.Equal(got, tt.fields) {
+			if got := adaptertest.Fields(e); !slices.Equal(got, tt.fields) {
 				t.Errorf("fields = %q, want %q", got, tt.fields)
 			}
 			if e.Message == "" || strings.ContainsAny(e.Message, "<\n") || strings.Contains(e.Message, "NullPointer") {

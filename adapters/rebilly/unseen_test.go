@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"customer-gateway/adapters/adaptertest"
 	"customer-gateway/canonical"
 )
 
@@ -119,11 +120,7 @@ func TestUnseenReplies(t *testing.T) {
 			if tt.status >= 400 && e.RequestID != "8c1f2e3d4b5a6978-FRA" {
 				t.Errorf("RequestID = %q, want that of the header", e.RequestID)
 			}
-			var got []string
-			for _, f := range e.Fields {
-				got = append(got, string(f.Code)+" "+f.Pointer+f.Setting)
-			}
-			if !slices.Equal(got, tt.fields) {
+			if got := adaptertest.Fields(e); !slices.Equal(got, tt.fields) {
 				t.Errorf("fields = %q, want %q", got, tt.fields)
 			}
 			if strings.Contains(e.Message, "<") {
