@@ -16,35 +16,17 @@ import (
 	"customer-gateway/adapters/emulator"
 )
 
-// clock is a time that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // fixture is an emulator behind a real socket.
 type fixture struct {
 	t     *testing.T
 	s     *Sandbox
-	clock *clock
+	clock *emulator.Clock
 	url   string
 }
 
 func start(t *testing.T, opts Options) *fixture {
 	t.Helper()
-	c := &clock{now: time.Date(2026, 8, 21, 10, 0, 0, 0, time.UTC)}
+	c := emulator.NewClock(time.Date(2026, 8, 21, 10, 0, 0, 0, time.UTC))
 	opts.Now = c.Now
 	s := New(opts)
 	server := httptest.NewServer(s)
@@ -372,7 +354,7 @@ func TestTokensQueryOnlyAndExpire(t *testing.T) {
 	token := []string{"Authorization", "Bearer " + f.s.IssueJWT(Merchant, time.Hour), "Merchant-Id", ""}
 	f.want(f.do(http.MethodGet, "/customers", "", token...), http.StatusOK)
 	f.want(f.post(published, token...), http.StatusForbidden)
-	f.clock.advance(time.Hour)
+	f.clock.Advance(time.Hour)
 	f.want(f.do(http.MethodGet, "/customers", "", token...), http.StatusUnauthorized)
 	token[1] = "Bearer " + f.s.IssueJWT(Merchant, time.Hour)
 	f.s.ExpireJWTs()
@@ -402,7 +384,7 @@ func TestScriptedRefusals(t *testing.T) {
 
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
-	c := &clock{now: time.Unix(1_000, 0)}
+	c := emulator.NewClock(time.Unix(1_000, 0))
 	server := httptest.NewServer(emulator.NewServer(New(Options{Now: c.Now}), emulator.Options{Quota: 1, Window: 1500 * time.Millisecond, Now: c.Now}))
 	t.Cleanup(server.Close)
 	f := &fixture{t: t, clock: c, url: server.URL}
@@ -414,7 +396,7 @@ func TestRateLimited(t *testing.T) {
 	if code := got.body.(map[string]any)["errorCode"]; code != "too_many_requests" {
 		t.Errorf("errorCode = %v", code)
 	}
-	c.advance(2 * time.Second)
+	c.Advance(2 * time.Second)
 	f.upserted(f.post(published), Merchant)
 }
 

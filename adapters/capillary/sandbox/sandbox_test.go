@@ -32,29 +32,18 @@ type bench struct {
 	t   *testing.T
 	url string
 
-	mu  sync.Mutex
-	now time.Time
+	clock *emulator.Clock
 }
 
 func setup(t *testing.T, opts Options) *bench {
 	t.Helper()
-	b := &bench{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	opts.Now = func() time.Time {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.now
-	}
+	b := &bench{t: t, clock: emulator.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
+	opts.Now = b.clock.Now
 	b.Sandbox = New(opts)
 	server := httptest.NewServer(emulator.NewServer(b.Sandbox, emulator.Options{Now: opts.Now}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
-}
-
-func (b *bench) pass(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now = b.now.Add(d)
 }
 
 type reply struct {
@@ -401,11 +390,11 @@ func TestToken(t *testing.T) {
 	if got := call("stolen"); got.status != 401 || got.body != unauthorized {
 		t.Errorf("bad token: %d %s, want %s", got.status, got.body, unauthorized)
 	}
-	b.pass(299 * time.Second)
+	b.clock.Advance(299 * time.Second)
 	if got := call(token); got.status != 200 {
 		t.Errorf("token one second before its end: %d", got.status)
 	}
-	b.pass(time.Second)
+	b.clock.Advance(time.Second)
 	const expired = `{"response":{"customers":null,"status":{"code":"498","message":"Token expired at 2026-03-01T12:05:00.000+0000","success":"true"}}}`
 	if got := call(token); got.status != 401 || got.body != expired {
 		t.Errorf("expired token: %d %s, want %s", got.status, got.body, expired)
@@ -521,7 +510,7 @@ func TestMerge(t *testing.T) {
 	_, first := b.upsert(person(ident("externalId", "c1")+","+ident("mobile", "4915112345678"),
 		`,"firstName":"Ada","lastName":"Lovelace","fields":{"segment":"a","tier":"1"},"commChannels":[{"type":"email","value":"a@example.com","primary":"true"}]`,
 		`,"extendedFields":{"city":"London","gender":"Female"}`))
-	b.pass(time.Hour)
+	b.clock.Advance(time.Hour)
 	_, second := b.upsert(person(ident("externalId", "c1"),
 		`,"lastName":"King","firstName":null,"fields":{"segment":"b","tier":""},"commChannels":[{"type":"email","value":"b@example.com","primary":true}]`,
 		`,"extendedFields":{"city":"Paris","gender":""}`))

@@ -31,29 +31,18 @@ type bench struct {
 	t   *testing.T
 	url string
 
-	mu  sync.Mutex
-	now time.Time
+	clock *emulator.Clock
 }
 
 func setup(t *testing.T, opts Options) *bench {
 	t.Helper()
-	b := &bench{t: t, now: time.Date(2023, 1, 10, 17, 40, 44, 357e6, time.UTC)}
-	opts.Now = func() time.Time {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.now
-	}
+	b := &bench{t: t, clock: emulator.NewClock(time.Date(2023, 1, 10, 17, 40, 44, 357e6, time.UTC))}
+	opts.Now = b.clock.Now
 	b.Sandbox = New(opts)
 	server := httptest.NewServer(emulator.NewServer(b.Sandbox, emulator.Options{Now: opts.Now}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
-}
-
-func (b *bench) pass(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now = b.now.Add(d)
 }
 
 type reply struct {
@@ -135,7 +124,7 @@ func TestCreateReplaceAndNoChange(t *testing.T) {
 	}
 
 	// The same instants in another spelling are no change.
-	b.pass(time.Hour)
+	b.clock.Advance(time.Hour)
 	got = b.put(path, strings.Replace(example, "2022-10-19T07:00:00.000Z", "2022-10-19T09:00:00+02:00", 1))
 	if got.status != 200 || !strings.Contains(got.body, `"complytId":null`) || !strings.Contains(got.body, `"internalTimestamps":null`) {
 		t.Errorf("no change = %d %s, want 200 and an echo", got.status, got.body)
@@ -482,11 +471,11 @@ func TestAuthorization(t *testing.T) {
 	refused(put("Basic eDp5"), 401, "Bearer")
 	refused(put("Bearer stolen"), 401, invalid+"An error occurred")
 	token := b.token()
-	b.pass(24*time.Hour - time.Second)
+	b.clock.Advance(24*time.Hour - time.Second)
 	if got := put("Bearer " + token); got.status != 201 {
 		t.Errorf("one second before the end: %d", got.status)
 	}
-	b.pass(time.Second)
+	b.clock.Advance(time.Second)
 	refused(put("Bearer "+token), 401, invalid+"Jwt expired at 2023-01-11T17:40:44Z")
 	token = b.token()
 	b.ExpireTokens()

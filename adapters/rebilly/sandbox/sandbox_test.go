@@ -18,37 +18,20 @@ import (
 
 const customerURL = "/organizations/acme/customers/"
 
-// clock is a time that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 8, 21, 10, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+// began is when the emulators' clocks begin.
+var began = time.Date(2026, 8, 21, 10, 0, 0, 0, time.UTC)
 
 // fixture is an emulator behind a real socket.
 type fixture struct {
 	t     *testing.T
 	s     *Sandbox
-	clock *clock
+	clock *emulator.Clock
 	url   string
 }
 
 func start(t *testing.T, opts Options) *fixture {
 	t.Helper()
-	c := newClock()
+	c := emulator.NewClock(began)
 	if opts.Now == nil {
 		opts.Now = c.Now
 	}
@@ -182,7 +165,7 @@ func TestPutReplacesTheWholeCustomer(t *testing.T) {
 	t.Parallel()
 	f := start(t, Options{})
 	f.want(f.put("a", full), http.StatusCreated)
-	f.clock.advance(time.Minute)
+	f.clock.Advance(time.Minute)
 	got := f.want(f.put("a", `{"primaryAddress":{"firstName":"Updated"}}`), http.StatusOK)
 	if got.header.Get("Location") != "" {
 		t.Error("an update has a Location")
@@ -206,7 +189,7 @@ func TestPutReplacesTheWholeCustomer(t *testing.T) {
 		t.Errorf("_embedded = %v, want no lead source left", expanded.body["_embedded"])
 	}
 	// The same state again modifies nothing.
-	f.clock.advance(time.Minute)
+	f.clock.Advance(time.Minute)
 	same := f.want(f.put("a", `{"primaryAddress":{"firstName":"Updated","lastName":null}}`), http.StatusOK)
 	if same.body["revision"] != 2.0 || same.body["updatedTime"] != "2026-08-21T10:01:00Z" {
 		t.Errorf("revision = %v, updatedTime = %v after an equal PUT", same.body["revision"], same.body["updatedTime"])
@@ -382,7 +365,7 @@ func TestKeysAndTokens(t *testing.T) {
 	token := f.s.IssueJWT(time.Hour)
 	bearer := []string{"REB-APIKEY", "", "Authorization", "Bearer " + token}
 	f.want(f.put("a", "{}", bearer...), http.StatusOK)
-	f.clock.advance(time.Hour)
+	f.clock.Advance(time.Hour)
 	f.want(f.put("a", "{}", bearer...), http.StatusUnauthorized)
 	bearer[3] = "Bearer " + f.s.IssueJWT(time.Hour)
 	f.want(f.put("a", "{}", bearer...), http.StatusOK)
@@ -418,7 +401,7 @@ func TestPaymentTokenWorksOnce(t *testing.T) {
 		t.Errorf("fields = %q, want paymentToken", fields)
 	}
 	late := f.s.IssuePaymentToken()
-	f.clock.advance(30 * time.Minute)
+	f.clock.Advance(30 * time.Minute)
 	f.want(f.put("a", fmt.Sprintf(`{"paymentToken":%q}`, late)), http.StatusUnprocessableEntity)
 	if kept := f.want(f.put("a", "{}"), http.StatusOK); kept.body["defaultPaymentInstrument"] == nil {
 		t.Error("the default instrument went away")
@@ -483,13 +466,13 @@ func TestRateLimit(t *testing.T) {
 			if got := last.header.Get("X-RateLimit-Remaining"); got != "0" {
 				t.Errorf("X-RateLimit-Remaining = %s, want 0", got)
 			}
-			f.clock.advance(time.Minute)
+			f.clock.Advance(time.Minute)
 			got := f.want(f.put("c", "{}"), http.StatusTooManyRequests)
 			if got.header.Get(tt.header) != tt.want {
 				t.Errorf("%s = %q, want %q", tt.header, got.header.Get(tt.header), tt.want)
 			}
 			f.want(f.do(http.MethodGet, customerURL+"a", ""), http.StatusOK) // reading is free
-			f.clock.advance(9 * time.Minute)
+			f.clock.Advance(9 * time.Minute)
 			f.want(f.put("c", "{}"), http.StatusCreated)
 		})
 	}
@@ -497,8 +480,8 @@ func TestRateLimit(t *testing.T) {
 
 func TestQuotaOfTheServerRoundsUp(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	c.advance(300 * time.Millisecond)
+	c := emulator.NewClock(began)
+	c.Advance(300 * time.Millisecond)
 	server := httptest.NewServer(emulator.NewServer(New(Options{Now: c.Now}), emulator.Options{Quota: 1, Now: c.Now}))
 	t.Cleanup(server.Close)
 	f := &fixture{t: t, clock: c, url: server.URL}
