@@ -18,6 +18,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"customer-gateway/canonical"
+	"customer-gateway/gateway/ledger"
 	"customer-gateway/gateway/transport"
 )
 
@@ -101,15 +102,25 @@ func New(routes []Route, opts Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Command is one accepted upsert.
+// Command is one upsert.
 type Command struct {
 	Customer *canonical.Customer // validated
+	// Body is the JSON that Customer was decoded from; the ledger keeps it. It
+	// must not be modified afterwards. Without a ledger it is not needed.
+	Body []byte
 	// Routes narrows the upsert; nil means every route.
 	Routes []string
 	// Wait is how long the caller wants to wait; 0 means the configured deadline.
 	Wait time.Duration
+	// Async answers as soon as the upsert is durable. It needs a ledger.
+	Async bool
 	// Strict refuses what a provider cannot hold instead of reporting it.
 	Strict bool
+	// Match is a precondition on the customer's version. It needs a ledger.
+	Match ledger.Match
+	// Key resumes the operation that it named before; nil for none. It is ignored
+	// without a ledger.
+	Key *ledger.Key
 }
 
 // reserve is kept of the deadline for writing the answer, also on a machine that

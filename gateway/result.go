@@ -44,6 +44,11 @@ type Envelope struct {
 	Version     int64 // larger than that of every upsert accepted before
 	Outcome     Outcome
 	Results     []Result // in route order
+	// Kept says that the operation is in the ledger: it can be asked for, and what
+	// is pending goes on.
+	Kept bool
+	// First says that the ledger did not know the customer before.
+	First bool
 }
 
 // Result is what became of one route.
