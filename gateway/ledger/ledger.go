@@ -215,7 +215,9 @@ type Finish struct {
 	Token           int64
 	Version         int64
 	Verdict         Verdict
-	// Unsure says that what was sent may still take effect later.
+	// Unsure says that something that was sent under this lease may still take
+	// effect later, of whatever verdict: an attempt that timed out may land after
+	// the repetition that was confirmed.
 	Unsure bool
 	// Uncounted gives the attempt back: nothing was tried.
 	Uncounted bool
