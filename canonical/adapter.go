@@ -133,6 +133,8 @@ const (
 	NoticeChanged    NoticeCode = "changed"     // sent in another form, which loses something
 	NoticeDefaulted  NoticeCode = "defaulted"   // the provider needs a value and got a standing one
 	NoticeProvider   NoticeCode = "provider"    // the provider's own warning
+	NoticeIdentity   NoticeCode = "identity_changed"
+	NoticeSuperseded NoticeCode = "superseded" // a newer state stands instead of this one
 )
 
 // Lossy reports whether the notice stands for something that is not at the

@@ -97,6 +97,7 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	if e != nil && e.Code == canonical.RouteDeadline {
 		cl.sent-- // the connection came too late
 	}
+	cl.unsure = cl.unsure || !cl.safe && mayLand(e)
 	c.gate.note(cl, e, x.start)
 	if e != nil && e.Code == canonical.UpstreamUnauthenticated {
 		if tok != nil && !cl.renewed {
@@ -108,6 +109,19 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 		}
 	}
 	return x.outcome, e
+}
+
+// mayLand reports whether a request that ended so may still take effect: its
+// provider has it, and has not clearly said what came of it.
+func mayLand(e *canonical.Error) bool {
+	if e == nil {
+		return false
+	}
+	switch e.Code {
+	case canonical.UpstreamOutcomeUnknown, canonical.UpstreamInvalidResponse:
+		return true
+	}
+	return e.Status >= 500 || e.Status == http.StatusRequestTimeout
 }
 
 // admit is the last layers before a request goes out. Only its admission to the

@@ -220,6 +220,9 @@ type Result struct {
 	// Attempts is how often the request was sent. It is 0 if it never was; what
 	// was refused or waited for locally does not count.
 	Attempts int
+	// Unsure says that an attempt which could change something ended without a
+	// clear answer, so that it may still take effect later, whatever came after.
+	Unsure bool
 }
 
 // Do sends req and has each reply read by interpret, exactly once. It retries
@@ -253,7 +256,7 @@ func (c *Client) Do(ctx context.Context, req *canonical.Request, interpret Inter
 	if cl.err == nil && !cl.finished {
 		cl.err = c.fault(req.Op, "the request could not be prepared", err)
 	}
-	return Result{Outcome: cl.outcome, Err: cl.err, Attempts: cl.sent}
+	return Result{Outcome: cl.outcome, Err: cl.err, Attempts: cl.sent, Unsure: cl.unsure}
 }
 
 // Pause refuses every further call with route.paused until Resume. Calls that
@@ -304,6 +307,7 @@ type call struct {
 	err      *canonical.Error
 	finished bool // there was an attempt
 	sent     int  // requests sent
+	unsure   bool // one of them may take effect later
 	tries    int  // attempts that count against Retry.Attempts
 	stop     bool // the last attempt was refused locally, which is final here
 	inToken  bool // err is the token call's: the request itself was not sent
