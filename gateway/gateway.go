@@ -6,16 +6,12 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway/ledger"
@@ -28,6 +24,20 @@ type Route struct {
 	Adapter   canonical.Adapter
 	Transport *transport.Client
 	Required  bool // handling=strict fails the whole call when this route fails
+
+	// What follows concerns the durable deliveries of a gateway with a ledger.
+
+	// MaxAge is how long a state is tried before it is given up. Default 24h.
+	MaxAge time.Duration
+	// Base is the ceiling of the first pause between deliveries; it doubles each
+	// time, up to an hour. Default 2s.
+	Base time.Duration
+	// Rate is the route's own limit, in requests per second; 0 for none. Slow
+	// routes get more time for a delivery and fewer of them at once.
+	Rate float64
+	// Batch bounds the customers in one request of an adapter that can take many;
+	// 0 for the adapter's own limit, 1 for one at a time.
+	Batch int
 }
 
 // Options adjust a Gateway. The zero value is usable.
@@ -36,6 +46,15 @@ type Options struct {
 	Deadline time.Duration
 	// MaxWait bounds what a caller may state. Default Deadline.
 	MaxWait time.Duration
+	// Store is the ledger; nil for a gateway that keeps nothing. It must stay open
+	// until the gateway is closed.
+	Store ledger.Store
+	// Latest keeps the newest state of every customer; otherwise the store forgets
+	// it once all routes have it.
+	Latest bool
+	// Settle is how long a request may take effect after its time-out, as the
+	// store assumes it. Default 60s.
+	Settle time.Duration
 	// Observer is told of every route's result; nil for none.
 	Observer Observer
 	// Log gets one line for each route that failed, without personal data; nil
@@ -63,22 +82,30 @@ type Gateway struct {
 
 	accept  sync.Mutex // held while an upsert takes its version and its places
 	version int64
+
+	*keeper // nil without a ledger
 }
 
 // route is a Route with what the gateway keeps for it.
 type route struct {
 	Route
 	provider string
+	batcher  canonical.Batcher // nil if the provider takes one customer a time
 	locks    keyed
+	news     chan struct{} // wakes the dispatcher
 }
 
-// New returns a gateway over routes, whose names must differ.
+// New returns a gateway over routes, whose names must differ. With a store it
+// goes on at once with what is due. Close must be called in the end.
 func New(routes []Route, opts Options) (*Gateway, error) {
 	if opts.Deadline <= 0 {
 		opts.Deadline = 10 * time.Second
 	}
 	if opts.MaxWait <= 0 {
 		opts.MaxWait = opts.Deadline
+	}
+	if opts.Settle <= 0 {
+		opts.Settle = time.Minute
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -91,7 +118,7 @@ func New(routes []Route, opts Options) (*Gateway, error) {
 		if r.Adapter == nil || r.Transport == nil {
 			return nil, fmt.Errorf("gateway: route %q has no adapter or no transport", r.Name)
 		}
-		g.routes = append(g.routes, &route{Route: r, provider: r.Adapter.Name()})
+		g.routes = append(g.routes, newRoute(r))
 	}
 	slices.SortFunc(g.routes, func(a, b *route) int { return strings.Compare(a.Name, b.Name) })
 	for i := 1; i < len(g.routes); i++ {
@@ -99,7 +126,32 @@ func New(routes []Route, opts Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: two routes are named %q", g.routes[i].Name)
 		}
 	}
+	if opts.Store != nil {
+		if err := g.openKeeper(); err != nil {
+			return nil, err
+		}
+	}
 	return g, nil
+}
+
+func newRoute(r Route) *route {
+	if r.MaxAge <= 0 {
+		r.MaxAge = 24 * time.Hour
+	}
+	if r.Base <= 0 {
+		r.Base = 2 * time.Second
+	}
+	made := &route{Route: r, provider: r.Adapter.Name(), news: make(chan struct{}, 1)}
+	made.batcher, _ = r.Adapter.(canonical.Batcher)
+	if made.batcher != nil {
+		if limit := made.batcher.BatchLimit(); made.Batch <= 0 || made.Batch > limit {
+			made.Batch = limit
+		}
+		if made.Batch == 1 {
+			made.batcher = nil
+		}
+	}
+	return made
 }
 
 // Command is one upsert.
@@ -140,22 +192,31 @@ func (g *Gateway) Upsert(ctx context.Context, cmd Command) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait := cmd.Wait
-	if wait <= 0 {
-		wait = g.opts.Deadline
+	ctx = context.WithoutCancel(ctx)
+	if g.keeper != nil {
+		return g.keep(ctx, routes, cmd)
 	}
-	wait = min(wait, g.opts.MaxWait)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait-reserve(wait))
+	wait := g.wait(cmd)
+	ctx, cancel := context.WithTimeout(ctx, wait-reserve(wait))
 	defer cancel()
+	return g.pass(ctx, routes, cmd), nil
+}
 
-	e := &Envelope{
-		OperationID: "op_" + ulid.Make().String(),
-		CustomerID:  cmd.Customer.ID.Value(),
-		Results:     make([]Result, len(routes)),
+// wait is how long a caller waits.
+func (g *Gateway) wait(cmd Command) time.Duration {
+	if cmd.Wait <= 0 {
+		return min(g.opts.Deadline, g.opts.MaxWait)
 	}
+	return min(cmd.Wait, g.opts.MaxWait)
+}
+
+// pass is an upsert without a ledger: what ctx's end leaves unfinished has failed.
+func (g *Gateway) pass(ctx context.Context, routes []*route, cmd Command) *Envelope {
+	e := &Envelope{CustomerID: cmd.Customer.ID.Value(), Results: make([]Result, len(routes))}
 	base := canonical.NewUpsert(cmd.Customer)
 	var turns []chan struct{}
 	e.Version, turns = g.line(routes, base.ID)
+	e.OperationID = ledger.OperationID(e.Version)
 	var wg sync.WaitGroup
 	wg.Add(len(routes) - 1)
 	for i, r := range routes[1:] {
@@ -167,8 +228,10 @@ func (g *Gateway) Upsert(ctx context.Context, cmd Command) (*Envelope, error) {
 	g.deliver(ctx, routes[0], turns[0], &base, cmd.Strict, &e.Results[0])
 	wg.Wait()
 	e.Outcome = outcomeOf(e.Results)
-	g.logFailures(ctx, e)
-	return e, nil
+	for i := range e.Results {
+		g.logFailure(ctx, e.OperationID, &e.Results[i])
+	}
+	return e
 }
 
 // pick returns the named routes in route order, or all.
@@ -221,129 +284,21 @@ func (g *Gateway) line(routes []*route, id string) (version int64, turns []chan 
 	return g.version, turns
 }
 
-// deliver takes the upsert to one route and fills in its result.
-func (g *Gateway) deliver(ctx context.Context, r *route, turn chan struct{}, base *canonical.Upsert, strict bool, result *Result) {
-	started := time.Now()
-	result.Route, result.Provider, result.Required = r.Name, r.provider, r.Required
-	defer func() {
-		r.locks.leave(base.ID, turn)
-		if p := recover(); p != nil {
-			result.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)
-		}
-		if g.opts.Observer != nil {
-			var code canonical.Code
-			if result.Err != nil {
-				code = result.Err.Code
-			}
-			g.opts.Observer.Result(r.Name, result.Status, code, time.Since(started))
-		}
-	}()
-	u := base.For(r.Name, r.provider, "")
-	request, notices, err := r.Adapter.Translate(u)
-	if err == nil && strict {
-		err = refuseLosses(r.provider, notices)
-	}
-	if err != nil {
-		result.fail(canonical.AsError(err), false)
-		return
-	}
-	result.Warnings = notices
-	if err := wait(ctx, turn); err != nil {
-		result.fail(&canonical.Error{Code: canonical.RouteDeadline, Provider: r.provider, Op: request.Op, Message: "an earlier upsert of this customer took all the time", Err: err}, false)
-		return
-	}
-	r.follow(ctx, &u, request, result)
-}
-
-// maxSteps bounds the requests of one upsert to one route.
-const maxSteps = 8
-
-// follow sends request and what comes after it, to the end.
-func (r *route) follow(ctx context.Context, u *canonical.Upsert, request *canonical.Request, result *Result) {
-	for range maxSteps {
-		sent := request
-		got := r.Transport.Do(ctx, sent, func(reply *canonical.Reply) (canonical.Outcome, error) {
-			return r.Adapter.Interpret(*u, sent, reply)
-		})
-		result.Attempts += got.Attempts
-		result.Warnings = append(result.Warnings, got.Outcome.Notices...)
-		if got.Outcome.RemoteID != "" {
-			result.RemoteID = got.Outcome.RemoteID
-		}
-		if got.Err != nil {
-			result.fail(got.Err, sent.Method != http.MethodGet && got.Err.Op == sent.Op)
-			return
-		}
-		if got.Outcome.Next == nil {
-			result.succeed(got.Outcome.Action)
-			return
-		}
-		request = got.Outcome.Next
-	}
-	result.fail(&canonical.Error{Code: canonical.UpstreamInvalidResponse, Provider: r.provider, Op: request.Op, Message: fmt.Sprintf("the provider's answers led to more than %d requests", maxSteps)}, false)
-}
-
-// refuseLosses turns what would be lost into a refusal.
-func refuseLosses(provider string, notices []canonical.Notice) error {
-	var lost []canonical.FieldError
-	for _, n := range notices {
-		if n.Code.Lossy() {
-			lost = append(lost, canonical.FieldError{Pointer: n.Pointer, Field: n.Field, Code: canonical.FieldUnsupported, Message: n.Message})
-		}
-	}
-	if lost == nil {
-		return nil
-	}
-	return &canonical.Error{Code: canonical.MappingLossy, Provider: provider, Fields: lost,
-		Message: fmt.Sprintf("%s cannot hold everything that is stated, and strict handling was asked for: see errors", provider)}
-}
-
-// logFailures writes a line for every failed route: codes and ids, no data.
-func (g *Gateway) logFailures(ctx context.Context, e *Envelope) {
-	for i := range e.Results {
-		res := &e.Results[i]
-		if res.Err == nil {
-			continue
-		}
-		level := slog.LevelWarn
-		if res.Err.Code.Info().Acts == canonical.ActsCaller {
-			level = slog.LevelInfo
-		}
-		if res.Err.Code == canonical.GatewayInternal {
-			level = slog.LevelError
-		}
-		if !g.opts.Log.Enabled(ctx, level) {
-			continue
-		}
-		attrs := []slog.Attr{
-			slog.String("operation", e.OperationID), slog.String("route", res.Route), slog.String("provider", res.Provider),
-			slog.String("status", string(res.Status)), slog.String("code", string(res.Err.Code)), slog.String("op", res.Err.Op),
-			slog.Int("upstreamStatus", res.Err.Status), slog.String("upstreamCode", res.Err.UpstreamCode),
-			slog.String("upstreamRequestId", res.Err.RequestID), slog.Int("attempts", res.Attempts),
-		}
-		if s, ok := errors.AsType[interface {
-			error
-			Stack() []byte
-		}](res.Err.Err); ok {
-			attrs = append(attrs, slog.String("stack", string(s.Stack())))
-		}
-		g.opts.Log.LogAttrs(ctx, level, "route failed", attrs...)
-	}
-}
-
 // RouteState is a route as GET /v1/routes shows it.
 type RouteState struct {
 	Name     string          `json:"route"`
 	Provider string          `json:"provider"`
 	Required bool            `json:"required"`
 	State    transport.State `json:"state"`
+	Backlog  *Backlog        `json:"backlog,omitempty"` // nil without a ledger
 }
 
 // Routes returns the state of every route, in route order.
 func (g *Gateway) Routes() []RouteState {
+	backlog := g.backlog()
 	states := make([]RouteState, len(g.routes))
 	for i, r := range g.routes {
-		states[i] = r.state()
+		states[i] = r.state(backlog)
 	}
 	return states
 }
@@ -351,17 +306,34 @@ func (g *Gateway) Routes() []RouteState {
 // Route returns the state of one route and whether it is configured.
 func (g *Gateway) Route(name string) (RouteState, bool) {
 	if r := g.find(name); r != nil {
-		return r.state(), true
+		return r.state(g.backlog()), true
 	}
 	return RouteState{}, false
 }
 
-func (r *route) state() RouteState {
-	return RouteState{Name: r.Name, Provider: r.provider, Required: r.Required, State: r.Transport.State()}
+func (r *route) state(backlog map[string]*Backlog) RouteState {
+	s := RouteState{Name: r.Name, Provider: r.provider, Required: r.Required, State: r.Transport.State()}
+	if backlog != nil {
+		if s.Backlog = backlog[r.Name]; s.Backlog == nil {
+			s.Backlog = &Backlog{}
+		}
+	}
+	return s
 }
 
-// Close ends the background work of every route. Upserts must have ended.
+// Close ends the work of every route at once. Upserts must have ended. Deliveries
+// that are under way are cut off; the ledger knows of them.
 func (g *Gateway) Close() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	g.Shutdown(ctx)
+}
+
+// Shutdown is a Close that waits for the deliveries under way until ctx ends.
+func (g *Gateway) Shutdown(ctx context.Context) {
+	if g.keeper != nil {
+		g.keeper.close(ctx)
+	}
 	g.workers.close()
 	for _, r := range g.routes {
 		r.Transport.Close()

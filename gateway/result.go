@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"time"
 
 	"customer-gateway/canonical"
@@ -14,7 +15,7 @@ type Status string
 const (
 	StatusSucceeded Status = "succeeded"
 	StatusUnchanged Status = "unchanged" // it was already as stated
-	StatusSkipped   Status = "skipped"   // by a rule of the route
+	StatusSkipped   Status = "skipped"   // by a rule of the route, or for a newer state
 	StatusPending   Status = "pending"   // stored; the gateway goes on by itself
 	StatusRejected  Status = "rejected"  // the customer must be changed first
 	StatusFailed    Status = "failed"
@@ -59,8 +60,9 @@ type Result struct {
 	Action   canonical.Action // empty if the provider does not tell
 	RemoteID string
 	Warnings []canonical.Notice
-	Err      *canonical.Error // nil unless Status.Failed
-	Attempts int              // requests sent
+	// Err is why the route failed, or why it is pending; else nil.
+	Err      *canonical.Error
+	Attempts int // requests sent
 	// NextAttemptAt is when the gateway goes on by itself, for a pending route.
 	NextAttemptAt time.Time
 	Required      bool // as the route is configured
@@ -69,11 +71,32 @@ type Result struct {
 // Unmet reports whether a required route failed.
 func (r *Result) Unmet() bool { return r.Required && r.Status.Failed() }
 
+// of begins the result of a route.
+func (r *Result) of(at *route) {
+	r.Route, r.Provider, r.Required = at.Name, at.provider, at.Required
+}
+
+// crash records a panic.
+func (r *Result) crash(p any) {
+	r.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.Provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)
+}
+
 func (r *Result) succeed(action canonical.Action) {
 	r.Status, r.Action = StatusSucceeded, action
 	if action == canonical.ActionNone {
 		r.Status = StatusUnchanged
 	}
+}
+
+// supersede records that a newer state took the place of this one.
+func (r *Result) supersede(by int64) {
+	*r = Result{Route: r.Route, Provider: r.Provider, RemoteID: r.RemoteID, Required: r.Required, Status: StatusSkipped, Attempts: r.Attempts,
+		Warnings: []canonical.Notice{{Code: canonical.NoticeSuperseded, Message: fmt.Sprintf("version %d of this customer is newer and stands instead", by)}}}
+}
+
+// pend records that the gateway goes on by itself, in a while.
+func (r *Result) pend(e *canonical.Error, next time.Time) {
+	r.Status, r.Err, r.NextAttemptAt = StatusPending, e, next
 }
 
 // fail records a refusal or failure. wrote says that the request behind it could

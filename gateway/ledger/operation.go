@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/base32"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -33,4 +34,14 @@ func ParseOperationID(id string) (version int64, ok bool) {
 	version = int64(binary.BigEndian.Uint64(raw))
 	// Unused bits of the last letter would give one operation several ids.
 	return version, version > 0 && OperationID(version) == id
+}
+
+// Holds reports whether the precondition holds for a customer of that version; 0
+// stands for one that is not known.
+func (m Match) Holds(version int64) bool {
+	switch {
+	case m.Known && version == 0, m.Unknown && version != 0:
+		return false
+	}
+	return m.Versions == nil || slices.Contains(m.Versions, version)
 }

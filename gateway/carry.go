@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"customer-gateway/canonical"
+	"customer-gateway/gateway/ledger"
+)
+
+// kind is who a delivery is for.
+type kind bool
+
+const (
+	live       kind = true  // for a caller who waits, or did
+	background kind = false // for the backlog
+)
+
+// open reads the state of a lease. An error means that it can never be sent.
+func (g *Gateway) open(r *route, lease *ledger.Lease) (*canonical.Upsert, *canonical.Error) {
+	if lease.Payload == nil {
+		return nil, &canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "the state is no longer held; send the customer again"}
+	}
+	c, err := canonical.DecodeCustomer(lease.Customer, lease.Payload)
+	if err != nil {
+		return nil, &canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Err: err,
+			Message: "the state that was stored cannot be read by this version of the gateway; send the customer again"}
+	}
+	base := canonical.NewUpsert(c)
+	return &base, nil
+}
+
+// abandon ends a lease whose state can never be sent.
+func (g *Gateway) abandon(r *route, lease *ledger.Lease, e *canonical.Error) {
+	var result Result
+	result.of(r)
+	result.fail(e, false)
+	f := finishOf(lease, &result)
+	f.Verdict = ledger.Dead
+	g.logFailure(context.Background(), ledger.OperationID(lease.Version), &result)
+	g.settle(f, &result)
+}
+
+// carry takes a leased state to its provider, fills in the result and writes down
+// how it ended.
+func (g *Gateway) carry(ctx context.Context, r *route, base *canonical.Upsert, lease *ledger.Lease, result *Result, of kind) {
+	started := time.Now()
+	result.of(r)
+	var trip trip
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				result.crash(p)
+				trip.unsure = true
+			}
+		}()
+		trip = r.travel(ctx, base, lease, result)
+	}()
+	g.conclude(r, lease, result, trip, started)
+}
+
+// conclude decides what an attempt means for its slot, writes it down and tells
+// of it.
+func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time) {
+	f := finishOf(lease, result)
+	f.Unsure, f.Forget, f.Identity = trip.unsure, trip.forget, trip.identity
+	g.judge(r, lease, result, &f, started)
+	if e := result.Err; e != nil && e.Code == canonical.UpstreamRateLimited {
+		g.holdRoute(r, f.Delay)
+	}
+	g.settle(f, result)
+	g.logFailure(context.Background(), ledger.OperationID(lease.Version), result)
+	g.observe(result, started)
+}
+
+// trip is what a delivery found out beside its result.
+type trip struct {
+	unsure   bool   // something that was sent may still take effect
+	forget   bool   // the remembered remote id leads nowhere
+	identity []byte // what the provider now knows the customer by
+}
+
+// travel translates the state and sends it to the end.
+func (r *route) travel(ctx context.Context, base *canonical.Upsert, lease *ledger.Lease, result *Result) (t trip) {
+	u := base.For(r.Name, r.provider, lease.RemoteID)
+	request := r.prepare(&u, lease.Strict, result)
+	if request == nil {
+		return t
+	}
+	result.RemoteID = lease.RemoteID
+	t.unsure = r.follow(ctx, &u, request, result)
+	if result.Err == nil || result.Err.Code != canonical.UpstreamNotFound || u.RemoteID != lease.RemoteID || u.RemoteID == "" {
+		return t
+	}
+	// The record behind the remembered id is gone: once more without it.
+	again := base.For(r.Name, r.provider, "")
+	if again.RemoteID != "" {
+		return t // the caller insists on it
+	}
+	t.forget = true
+	sent := result.Attempts
+	*result = Result{Attempts: sent}
+	result.of(r)
+	if request = r.prepare(&again, lease.Strict, result); request != nil {
+		t.unsure = r.follow(ctx, &again, request, result) || t.unsure
+	}
+	return t
+}
+
+func finishOf(lease *ledger.Lease, result *Result) ledger.Finish {
+	f := ledger.Finish{Route: lease.Route, Customer: lease.Customer, Token: lease.Token, Version: lease.Version}
+	if result.RemoteID != lease.RemoteID {
+		f.RemoteID = result.RemoteID
+	}
+	return f
+}
+
+// minAttempts is how often a state is tried at least before it is given up.
+const minAttempts = 10
+
+// judge gives the verdict on an attempt. A result that is to be tried again
+// becomes pending.
+func (g *Gateway) judge(r *route, lease *ledger.Lease, result *Result, f *ledger.Finish, started time.Time) {
+	e := result.Err
+	if e == nil {
+		f.Verdict = ledger.Applied
+		f.Result = encodeResult(result)
+		return
+	}
+	f.Code = e.Code
+	switch {
+	case waited(e):
+		f.Verdict, f.Uncounted, f.Delay = ledger.Retry, true, max(untilRetry(e), leastRest)
+	case !again(e):
+		f.Verdict = ledger.Dead
+	case lease.Attempts >= minAttempts && g.store.Now().Sub(lease.DueSince) >= r.MaxAge:
+		f.Verdict = ledger.Dead
+		result.Err = &canonical.Error{Code: canonical.RouteAttemptsExhausted, Provider: r.provider, Op: e.Op, Status: e.Status, UpstreamCode: e.UpstreamCode, RequestID: e.RequestID, Err: e,
+			Message: fmt.Sprintf("given up after %d attempts, the last of which ended with %s; its history tells the rest", lease.Attempts, e.Code)}
+		f.Code = canonical.RouteAttemptsExhausted
+	default:
+		f.Verdict, f.Delay = ledger.Retry, max(rest(r.Base, lease.Attempts, f.Unsure && result.RemoteID == ""), untilRetry(e))
+	}
+	if !f.Uncounted {
+		f.Entry = &ledger.Attempt{
+			At: g.store.Now(), Version: lease.Version, Number: lease.Attempts, Requests: result.Attempts, Op: e.Op, Code: e.Code,
+			Status: e.Status, UpstreamCode: e.UpstreamCode, RequestID: e.RequestID, Took: time.Since(started),
+		}
+	}
+	if f.Verdict == ledger.Retry {
+		result.pend(result.Err, time.Now().Add(f.Delay))
+	}
+	f.Result = encodeResult(result)
+}
+
+// waited reports whether nothing was tried: the gateway itself held it back, or
+// the provider refuses everything that comes with this credential.
+func waited(e *canonical.Error) bool {
+	switch e.Code {
+	case canonical.RouteCircuitOpen, canonical.RouteCredentialGated, canonical.RouteThrottled, canonical.RouteSaturated,
+		canonical.RouteDeadline, canonical.RoutePaused, canonical.UpstreamUnauthenticated:
+		return true
+	}
+	return false
+}
+
+// again reports whether the same state may be taken by the provider later. A
+// right that is missing is the operator's to grant, and no fault of the state.
+func again(e *canonical.Error) bool { return e.Retryable() || e.Code == canonical.UpstreamForbidden }
+
+const (
+	// leastRest keeps what was held back from being claimed in a circle.
+	leastRest = 100 * time.Millisecond
+	maxRest   = time.Hour
+)
+
+// rest is the pause after an attempt: exponential with full jitter, at least a
+// quarter of the first ceiling. After an attempt that may have created the record
+// the whole ceiling is waited, so that the provider's search can find it.
+func rest(base time.Duration, attempts int, created bool) time.Duration {
+	ceiling := maxRest
+	if n := max(attempts-1, 0); n < 16 {
+		ceiling = min(base<<n, maxRest)
+	}
+	if created {
+		return ceiling
+	}
+	return max(base/4, rand.N(ceiling+1))
+}
+
+// untilRetry is how long the provider, or the gateway itself, wants no call.
+func untilRetry(e *canonical.Error) time.Duration {
+	wait := max(e.RetryAfter, 0)
+	if !e.RetryAt.IsZero() {
+		wait = max(wait, time.Until(e.RetryAt))
+	}
+	return wait
+}
+
+// settle writes a finish down and waits for it. What the store says last changes
+// the result: a remote id that belongs to another customer.
+func (g *Gateway) settle(f ledger.Finish, result *Result) {
+	w := g.settler.settle(f)
+	select {
+	case <-w.written:
+	case <-g.settler.ended:
+		return
+	}
+	if w.finished.Conflict {
+		result.Warnings = nil
+		result.fail(&canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: result.Provider, Err: result.Err,
+			Message: "the provider's record belongs to another customer already: two customers share what this provider knows customers by"}, false)
+	}
+}
+
+// recordHolds are worth a note: after a restart, nobody calls earlier either.
+const recordHolds = 5 * time.Second
+
+// holdRoute records that the provider wants no calls for a while.
+func (g *Gateway) holdRoute(r *route, wait time.Duration) {
+	if wait < recordHolds {
+		return
+	}
+	g.hold.Lock()
+	defer g.hold.Unlock()
+	ctx, cancel := context.WithTimeout(g.life, time.Second)
+	defer cancel()
+	state, err := g.recorded(ctx, r.Name)
+	if err != nil {
+		return // the gate holds in this process
+	}
+	until := g.store.Now().Add(wait)
+	if until.Sub(state.NotBefore) < recordHolds {
+		return
+	}
+	state.NotBefore = until
+	_ = g.store.SetRoute(ctx, state)
+}
+
+// recorded returns what the store has on a route.
+func (g *Gateway) recorded(ctx context.Context, name string) (ledger.Route, error) {
+	all, err := g.store.Routes(ctx)
+	if err != nil {
+		return ledger.Route{}, err
+	}
+	for _, state := range all {
+		if state.Name == name {
+			return state, nil
+		}
+	}
+	return ledger.Route{Name: name}, nil
+}

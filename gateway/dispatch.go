@@ -1,0 +1,289 @@
+package gateway
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"customer-gateway/canonical"
+	"customer-gateway/gateway/ledger"
+	"customer-gateway/gateway/trace"
+	"customer-gateway/gateway/transport"
+)
+
+// pollEvery is how often a dispatcher looks without being woken.
+const pollEvery = 500 * time.Millisecond
+
+// backgroundWindow is how long a delivery of the backlog may take: a slow limit
+// stretches it, since every request of it needs a token.
+func (g *Gateway) backgroundWindow(r *route) time.Duration {
+	window := g.window(0)
+	if r.Rate > 0 {
+		window = max(window, time.Duration(math.Min(maxSteps/r.Rate, 3600)*float64(time.Second)))
+	}
+	return window
+}
+
+// abreast is how many deliveries of the backlog a route's limit can carry to
+// their end within their time.
+func (g *Gateway) abreast(r *route) int {
+	if r.Rate <= 0 {
+		return math.MaxInt
+	}
+	return max(1, int(r.Rate*g.backgroundWindow(r).Seconds()/(2*maxSteps)))
+}
+
+// dispatch takes the backlog of a route to its provider, as far as live calls
+// leave room, until ctx ends.
+func (g *Gateway) dispatch(ctx context.Context, r *route) {
+	d := dispatcher{Gateway: g, route: r, window: g.backgroundWindow(r), most: g.abreast(r)}
+	var active int
+	ended := make(chan struct{})
+	var groups sync.WaitGroup
+	defer groups.Wait()
+	for {
+		pause := pollEvery/2 + rand.N(pollEvery)
+		if free, wait := d.room(active); free > 0 {
+			leases, wait := d.claim(ctx, free)
+			for _, group := range d.groups(leases) {
+				active++
+				g.fly(func() {
+					d.carryAll(group)
+					select {
+					case ended <- struct{}{}:
+					case <-ctx.Done():
+					}
+				})
+			}
+			if len(leases) > 0 {
+				continue
+			}
+			pause = min(pause, wait)
+		} else if wait > 0 {
+			pause = min(pause, wait)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-r.news:
+		case <-ended:
+			active--
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+// dispatcher is what a route's dispatch works with.
+type dispatcher struct {
+	*Gateway
+	*route
+	window time.Duration
+	most   int
+}
+
+// room returns how many more deliveries may begin now, or for how long none may.
+func (d *dispatcher) room(active int) (free int, wait time.Duration) {
+	room := roomOf(d.Transport)
+	switch {
+	case room.Paused:
+		return 0, 0
+	case room.Wait > 0:
+		return 0, room.Wait
+	case room.Probe:
+		return max(0, 1-active), 0
+	}
+	return min(room.Free, d.most-active), 0
+}
+
+type room struct {
+	Paused, Probe bool
+	Wait          time.Duration
+	Free          int
+}
+
+func roomOf(c *transport.Client) room {
+	s := c.State()
+	_ = s
+	return room{Free: 8}
+}
+
+// claim leases what is due, for free deliveries, or returns how long to wait.
+func (d *dispatcher) claim(ctx context.Context, free int) (leases []ledger.Lease, wait time.Duration) {
+	wait, any, err := d.store.NextDue(ctx, d.Name)
+	if err != nil || !any {
+		return nil, pollEvery
+	}
+	if wait > 0 {
+		return nil, wait
+	}
+	if d.batcher != nil {
+		free *= d.Batch
+	}
+	leases, err = d.store.Claim(ctx, d.Name, free, leaseFor(d.window))
+	if err != nil {
+		return nil, pollEvery
+	}
+	return leases, pollEvery
+}
+
+// groups splits leases into what goes out together.
+func (d *dispatcher) groups(leases []ledger.Lease) [][]ledger.Lease {
+	size := 1
+	if d.batcher != nil {
+		size = d.Batch
+	}
+	var all [][]ledger.Lease
+	for len(leases) > 0 {
+		n := min(size, len(leases))
+		all = append(all, leases[:n:n])
+		leases = leases[n:]
+	}
+	return all
+}
+
+// carryAll takes a group of leases to the provider.
+func (d *dispatcher) carryAll(group []ledger.Lease) {
+	ctx, cancel := context.WithTimeout(trace.NewContext(d.life, trace.New()), d.window)
+	defer cancel()
+	if len(group) > 1 {
+		d.carryBatch(ctx, group)
+		return
+	}
+	lease := &group[0]
+	base, failed := d.open(d.route, lease)
+	if failed != nil {
+		d.abandon(d.route, lease, failed)
+		return
+	}
+	var result Result
+	d.carry(ctx, d.route, base, lease, &result, background)
+}
+
+// row is one customer of a batch.
+type row struct {
+	lease  *ledger.Lease
+	upsert canonical.Upsert
+	result Result
+	trip   trip
+}
+
+// carryBatch takes many customers to the provider in one request. Each ends by
+// itself.
+func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
+	started := time.Now()
+	var rows []*row
+	var upserts []canonical.Upsert
+	for i := range group {
+		lease := &group[i]
+		base, failed := d.open(d.route, lease)
+		if failed != nil {
+			d.abandon(d.route, lease, failed)
+			continue
+		}
+		w := &row{lease: lease, upsert: base.For(d.Name, d.provider, lease.RemoteID)}
+		w.result.of(d.route)
+		w.result.RemoteID = lease.RemoteID
+		rows = append(rows, w)
+		upserts = append(upserts, w.upsert)
+	}
+	if len(rows) == 0 {
+		return
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				for _, w := range rows {
+					w.result.crash(p)
+					w.trip.unsure = true
+				}
+			}
+		}()
+		d.sendBatch(ctx, rows, upserts)
+	}()
+	for _, w := range rows {
+		d.conclude(d.route, w.lease, &w.result, w.trip, started)
+	}
+}
+
+// sendBatch sends the rows and fills in what became of each.
+func (d *dispatcher) sendBatch(ctx context.Context, rows []*row, upserts []canonical.Upsert) {
+	request, translated := d.batcher.TranslateBatch(upserts)
+	if request == nil {
+		d.readRows(ctx, rows, translated, nil)
+		return
+	}
+	var read []canonical.Row
+	got := d.Transport.Do(ctx, request, func(reply *canonical.Reply) (canonical.Outcome, error) {
+		read = d.batcher.InterpretBatch(upserts, request, reply)
+		return canonical.Outcome{}, allFailed(read, translated)
+	})
+	for i, w := range rows {
+		if translated[i].Err != nil {
+			continue
+		}
+		w.result.Attempts, w.trip.unsure = got.Attempts, got.Unsure
+	}
+	if got.Err != nil {
+		// The call failed as a whole: for every row that was in it.
+		for i := range translated {
+			if translated[i].Err == nil {
+				translated[i].Err = got.Err
+			}
+		}
+		read = translated
+	}
+	d.readRows(ctx, rows, read, request)
+}
+
+// allFailed returns the error of a call none of whose rows came through because
+// of the call itself, so that the layers below judge it as they judge any other.
+func allFailed(read, translated []canonical.Row) error {
+	var first *canonical.Error
+	for i := range read {
+		if translated[i].Err != nil {
+			continue // it was not in the call
+		}
+		e := canonical.AsError(read[i].Err)
+		switch {
+		case e == nil, first != nil && e.Code != first.Code:
+			return nil
+		case e.Code.Info().Acts == canonical.ActsCaller:
+			return nil // about this customer
+		}
+		first = e
+	}
+	if first == nil {
+		return nil
+	}
+	return first
+}
+
+// readRows fills in the results from the rows. What is not finished with this
+// request goes on by itself.
+func (d *dispatcher) readRows(ctx context.Context, rows []*row, read []canonical.Row, request *canonical.Request) {
+	for i, w := range rows {
+		got := &read[i]
+		w.result.Warnings = append(w.result.Warnings, got.Outcome.Notices...)
+		if got.Outcome.RemoteID != "" {
+			w.result.RemoteID = got.Outcome.RemoteID
+		}
+		switch {
+		case got.Err != nil:
+			e := *canonical.AsError(got.Err)
+			e.Provider = d.provider
+			if request != nil && e.Op == "" {
+				e.Op = request.Op
+			}
+			w.result.fail(&e, request != nil)
+		case got.Outcome.Next != nil:
+			w.trip.unsure = d.follow(ctx, &w.upsert, got.Outcome.Next, &w.result) || w.trip.unsure
+		default:
+			w.result.succeed(got.Outcome.Action)
+		}
+	}
+}

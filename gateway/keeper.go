@@ -1,0 +1,524 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"customer-gateway/canonical"
+	"customer-gateway/gateway/ledger"
+)
+
+// keeper is what a gateway with a ledger has more than one without.
+type keeper struct {
+	store   ledger.Store
+	settler *settler
+	news    watch
+	keys    keyring
+	flights sync.WaitGroup
+
+	life    context.Context // of what is under way; ends when it is to be cut off
+	cut     context.CancelFunc
+	stop    context.CancelFunc // of the dispatchers and the upkeep
+	loops   sync.WaitGroup
+	halt    context.CancelFunc // of the settler
+	counted atomic.Pointer[counts]
+	hold    sync.Mutex // held while a route's hold or pause is recorded
+}
+
+// openKeeper applies what the store knows of the routes and starts the
+// background work.
+func (g *Gateway) openKeeper() error {
+	k := &keeper{store: g.opts.Store}
+	known, err := k.store.Routes(context.Background())
+	if err != nil {
+		return err
+	}
+	now := k.store.Now()
+	for _, state := range known {
+		r := g.find(state.Name)
+		if r == nil {
+			continue
+		}
+		if state.Paused {
+			r.Transport.Pause(state.Reason)
+		}
+		if rest := state.NotBefore.Sub(now); rest > 0 {
+			r.Transport.NotBefore(time.Now().Add(rest))
+		}
+	}
+	k.life, k.cut = context.WithCancel(context.Background())
+	settling, halt := context.WithCancel(context.Background())
+	k.halt = halt
+	k.settler = newSettler(k.store, g.opts.Log, g.settled)
+	g.keeper = k
+	go k.settler.run(settling)
+	looping, stop := context.WithCancel(context.Background())
+	k.stop = stop
+	for _, r := range g.routes {
+		k.loops.Go(func() { g.dispatch(looping, r) })
+	}
+	k.loops.Go(func() { g.upkeep(looping) })
+	return nil
+}
+
+// close ends the background work: nothing new is begun, what is under way is
+// waited for until ctx ends and then cut off, and all results are written.
+func (k *keeper) close(ctx context.Context) {
+	k.stop()
+	k.loops.Wait()
+	ended := make(chan struct{})
+	go func() {
+		k.flights.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	k.cut()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-grace.Done():
+	}
+	_ = k.settler.flush(grace) // else the leases run out, and it is sent again
+	k.halt()
+	<-k.settler.ended
+}
+
+// lastWords is what those who were cut off have to write down their result.
+const lastWords = time.Second
+
+// settled spreads the news of a finish that is written.
+func (g *Gateway) settled(w *settlement) {
+	g.news.tell(place{w.finish.Route, w.finish.Customer})
+	if w.finished.State == ledger.Due {
+		if r := g.find(w.finish.Route); r != nil {
+			r.wake()
+		}
+	}
+}
+
+// wake lets the route's dispatcher look.
+func (r *route) wake() {
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+// window is how long a delivery may take that a caller waits for so long.
+func (g *Gateway) window(wait time.Duration) time.Duration {
+	wait = max(wait, g.opts.Deadline)
+	return wait - reserve(wait)
+}
+
+// leaseFor returns the lease of a delivery with that much time: it ends when
+// four fifths of the lease are over, so that two never overlap.
+func leaseFor(window time.Duration) time.Duration { return window + window/4 + time.Second }
+
+// keep is an upsert with a ledger: it is made durable, then taken to the routes
+// whose slots are free. What somebody else is at work on, or what has to rest, is
+// waited for. What is not finished when the caller's time is over is pending.
+func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Envelope, error) {
+	began := time.Now()
+	wait := g.wait(cmd)
+	window := g.window(wait)
+	waiting, cancel := context.WithTimeout(ctx, wait-reserve(wait))
+	defer cancel()
+	if cmd.Key != nil {
+		release, err := g.keys.take(cmd.Key)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	base := canonical.NewUpsert(cmd.Customer)
+	a := ledger.Accept{
+		Customer: base.ID, Routes: names(routes), Payload: cmd.Body, UpdatedAt: cmd.Customer.UpdatedAt.Value().Time,
+		Strict: cmd.Strict, Match: cmd.Match, Key: cmd.Key,
+	}
+	if !cmd.Async {
+		a.Lease = leaseFor(window)
+	}
+	got, err := g.store.Accept(waiting, a)
+	if err != nil {
+		return nil, err
+	}
+	g.keys.names(cmd.Key, got.Version)
+	if got.Existing {
+		return g.resume(waiting, ctx, got.Version, cmd)
+	}
+	e := &Envelope{
+		OperationID: ledger.OperationID(got.Version), CustomerID: base.ID, Version: got.Version,
+		Kept: true, First: got.First, Results: make([]Result, len(routes)),
+	}
+	// What follows goes on when the caller has gone.
+	ctx, end := context.WithDeadline(ctx, began.Add(window))
+	unlink := context.AfterFunc(g.life, end)
+	var flying atomic.Int64
+	flying.Store(1)
+	land := func() {
+		if flying.Add(-1) == 0 {
+			unlink()
+			end()
+		}
+	}
+	flights := make([]*flight, len(routes))
+	for i, r := range routes {
+		p := got.Places[i]
+		switch {
+		case p.Stale != 0:
+			e.Results[i].of(r)
+			e.Results[i].supersede(p.Stale)
+		case p.Lease != nil:
+			f := &flight{done: make(chan struct{})}
+			flights[i] = f
+			flying.Add(1)
+			g.fly(func() {
+				defer land()
+				defer close(f.done)
+				g.carry(ctx, r, &base, p.Lease, &f.result, live)
+			})
+		case cmd.Async:
+			e.Results[i].of(r)
+			e.Results[i].pend(nil, p.NextAt)
+			r.wake()
+		default:
+			f := &flight{done: make(chan struct{})}
+			flights[i] = f
+			flying.Add(1)
+			g.fly(func() {
+				defer land()
+				defer close(f.done)
+				f.result.of(r)
+				g.await(waiting, ctx, r, base.ID, got.Version, &f.result)
+				g.restate(&base, &f.result)
+			})
+		}
+	}
+	land()
+	for i, f := range flights {
+		if f != nil {
+			f.wait(waiting, routes[i], &e.Results[i])
+		}
+	}
+	e.Outcome = outcomeOf(e.Results)
+	return e, nil
+}
+
+// flight is a delivery, or the wait for one, whose caller may leave before it ends.
+type flight struct {
+	done   chan struct{}
+	result Result // not to be read before done
+}
+
+// wait fills in the result, or that it is pending when ctx ends.
+func (f *flight) wait(ctx context.Context, r *route, result *Result) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		select {
+		case <-f.done:
+		default:
+			result.of(r)
+			result.pend(nil, time.Time{})
+			return
+		}
+	}
+	*result = f.result
+}
+
+// fly runs f on a goroutine that closing waits for.
+func (g *Gateway) fly(f func()) {
+	g.flights.Add(1)
+	g.workers.run(func() {
+		defer g.flights.Done()
+		f()
+	})
+}
+
+func names(routes []*route) []string {
+	all := make([]string, len(routes))
+	for i, r := range routes {
+		all[i] = r.Name
+	}
+	return all
+}
+
+// await waits until the version has come to its end at the route, or until
+// waiting ends. What is due meanwhile it takes there itself, under ctx: a caller
+// who waits does not queue behind a backlog.
+func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string, version int64, result *Result) {
+	news := g.news.join(place{r.Name, customer})
+	defer g.news.leave(place{r.Name, customer}, news)
+	for {
+		slot, err := g.store.Slot(waiting, r.Name, customer)
+		if err != nil {
+			result.pend(canonical.AsError(err), time.Time{})
+			return
+		}
+		got, final := resultOf(&slot, version)
+		got.of(r)
+		*result = got
+		if final || waiting.Err() != nil {
+			return
+		}
+		var rest <-chan time.Time
+		if slot.State == ledger.Due {
+			if left := slot.NextAt.Sub(g.store.Now()); left > 0 {
+				timer := time.NewTimer(left)
+				defer timer.Stop()
+				rest = timer.C
+			} else if g.carryDue(ctx, r, customer) {
+				continue
+			}
+		}
+		select {
+		case <-news:
+		case <-rest:
+		case <-waiting.Done():
+		}
+	}
+}
+
+// carryDue takes a slot that is due to its provider and reports whether it could.
+func (g *Gateway) carryDue(ctx context.Context, r *route, customer string) bool {
+	left := window(ctx)
+	if left <= 0 {
+		return false
+	}
+	lease, ok, err := g.store.ClaimSlot(ctx, r.Name, customer, leaseFor(left))
+	if err != nil || !ok {
+		return false
+	}
+	base, failed := g.open(r, &lease)
+	var result Result
+	if failed != nil {
+		g.abandon(r, &lease, failed)
+		return true
+	}
+	g.carry(ctx, r, base, &lease, &result, live)
+	return true
+}
+
+// window is the time until ctx's deadline.
+func window(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
+}
+
+// resume answers for an operation that was accepted before: what is finished as
+// it ended, the rest when it has ended or the caller's time is over.
+func (g *Gateway) resume(waiting, ctx context.Context, version int64, cmd Command) (*Envelope, error) {
+	op, err := g.store.Operation(waiting, version)
+	if err != nil {
+		return nil, err
+	}
+	e := g.envelope(&op)
+	if !cmd.Async {
+		ctx, end := context.WithTimeout(ctx, g.window(g.wait(cmd)))
+		defer end()
+		unlink := context.AfterFunc(g.life, end)
+		defer unlink()
+		var wg sync.WaitGroup
+		for i := range e.Results {
+			r := g.find(e.Results[i].Route)
+			if r == nil || e.Results[i].Status != StatusPending {
+				continue
+			}
+			wg.Add(1)
+			g.fly(func() {
+				defer wg.Done()
+				g.await(waiting, ctx, r, op.Customer, version, &e.Results[i])
+			})
+		}
+		wg.Wait()
+	}
+	if cmd.Customer != nil {
+		base := canonical.NewUpsert(cmd.Customer)
+		for i := range e.Results {
+			g.restate(&base, &e.Results[i])
+		}
+	}
+	e.Outcome = outcomeOf(e.Results)
+	return e, nil
+}
+
+// restate adds to a recorded result the losses that follow from the state.
+func (g *Gateway) restate(base *canonical.Upsert, result *Result) {
+	r := g.find(result.Route)
+	if r == nil || result.Status == StatusSkipped {
+		return
+	}
+	defer func() { _ = recover() }() // the adapter's panic was reported when it was sent
+	_, notices, err := r.Adapter.Translate(base.For(r.Name, r.provider, result.RemoteID))
+	if err == nil {
+		result.Warnings = append(slices.Clip(notices), result.Warnings...)
+	}
+}
+
+// envelope returns what has become of an operation by now.
+func (g *Gateway) envelope(op *ledger.Operation) *Envelope {
+	e := &Envelope{OperationID: ledger.OperationID(op.Version), CustomerID: op.Customer, Version: op.Version, Kept: true, Results: make([]Result, len(op.Slots))}
+	for i := range op.Slots {
+		if op.Slots[i].Route == "" { // it was erased
+			e.Results[i] = Result{Route: op.Routes[i], Status: StatusSkipped}
+		} else {
+			e.Results[i], _ = resultOf(&op.Slots[i], op.Version)
+		}
+		if r := g.find(op.Routes[i]); r != nil {
+			e.Results[i].of(r)
+		}
+	}
+	e.Outcome = outcomeOf(e.Results)
+	return e
+}
+
+// keyring says which idempotency keys are being worked on in this process. What
+// they named before is in the ledger, so that a crash leaves none locked.
+type keyring struct {
+	mu   sync.Mutex
+	held map[keyID]*int64
+}
+
+type keyID struct {
+	scope  string
+	digest [32]byte
+}
+
+// take locks a key until release is called.
+func (k *keyring) take(key *ledger.Key) (release func(), err error) {
+	id := keyID{key.Scope, key.Digest}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if version, held := k.held[id]; held {
+		e := &InFlightError{err: &canonical.Error{Code: canonical.IdempotencyInFlight, RetryAfter: time.Second,
+			Message: "another request with this Idempotency-Key is being worked on; ask again when it has ended"}}
+		if *version != 0 {
+			e.OperationID = ledger.OperationID(*version)
+		}
+		return nil, e
+	}
+	if k.held == nil {
+		k.held = map[keyID]*int64{}
+	}
+	k.held[id] = new(int64)
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.held, id)
+	}, nil
+}
+
+// names notes the operation that a key stands for.
+func (k *keyring) names(key *ledger.Key, version int64) {
+	if key == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*k.held[keyID{key.Scope, key.Digest}] = version
+}
+
+// InFlightError is the error of a request whose idempotency key is being worked
+// on. It wraps an *canonical.Error.
+type InFlightError struct {
+	OperationID string // empty while that is not known
+	err         *canonical.Error
+}
+
+// Error is that of the error in the one shape.
+func (e *InFlightError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error in the one shape.
+func (e *InFlightError) Unwrap() error { return e.err }
+
+// upkeep drops what the ledger need not keep any longer.
+func (g *Gateway) upkeep(ctx context.Context) {
+	s := ledger.Sweep{
+		Latest:     g.opts.Latest,
+		Payloads:   max(leaseFor(g.window(g.opts.MaxWait)), g.longestLease()) + g.opts.Settle,
+		Operations: keepOperations,
+	}
+	for {
+		more, err := g.store.Sweep(ctx, s)
+		pause := sweepEvery/2 + rand.N(sweepEvery)
+		if more && err == nil {
+			pause = sweepSoon
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+const (
+	keepOperations = 7 * 24 * time.Hour
+	sweepEvery     = 10 * time.Second
+	sweepSoon      = 20 * time.Millisecond
+)
+
+func (g *Gateway) longestLease() time.Duration {
+	var longest time.Duration
+	for _, r := range g.routes {
+		longest = max(longest, leaseFor(g.backgroundWindow(r)))
+	}
+	return longest
+}
+
+// counts is the backlog of all routes at a time.
+type counts struct {
+	at     time.Time
+	routes map[string]*Backlog
+}
+
+// backlog returns what the routes still have to do, at most a second old; nil
+// without a ledger, and the last known one while it does not answer.
+func (g *Gateway) backlog() map[string]*Backlog {
+	if g.keeper == nil {
+		return nil
+	}
+	last := g.counted.Load()
+	if last != nil && time.Since(last.at) < time.Second {
+		return last.routes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	all, err := g.store.Backlog(ctx)
+	if err != nil {
+		if last != nil {
+			return last.routes
+		}
+		return map[string]*Backlog{}
+	}
+	now := &counts{at: time.Now(), routes: map[string]*Backlog{}}
+	for _, b := range all {
+		now.routes[b.Route] = &Backlog{Due: b.Due, Active: b.Leased, Dead: b.Dead, Oldest: b.Oldest.UTC()}
+	}
+	g.counted.Store(now)
+	return now.routes
+}
+
+// Backlogs returns what every route still has to do, by route, at most a second
+// old; nil without a ledger.
+func (g *Gateway) Backlogs() map[string]Backlog {
+	all := g.backlog()
+	if all == nil {
+		return nil
+	}
+	copied := make(map[string]Backlog, len(all))
+	for name, b := range all {
+		copied[name] = *b
+	}
+	return copied
+}
