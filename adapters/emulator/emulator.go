@@ -7,10 +7,12 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +62,10 @@ type Fault struct {
 	// After applies the fault once the provider has done the work, so that the
 	// effect is there and only the answer is lost or wrong.
 	After bool `json:"after,omitempty"`
+	// Late lets the provider do the work that long after the request came, in
+	// nanoseconds, whatever its sender was told meanwhile. Without a Kind the
+	// connection is closed without an answer. After has no meaning with it.
+	Late time.Duration `json:"late,omitempty"`
 }
 
 // FaultKind says how a Fault misbehaves.
@@ -103,7 +109,12 @@ type Server struct {
 	exchanges   []Exchange
 	windowStart time.Time
 	used        int
+	pending     int // requests that have not ended or not taken effect
+	latecomers  int // those that wait for Fault.Late
 	closed      chan struct{}
+
+	watcher    watcher
+	background sync.WaitGroup
 }
 
 // maxExchanges bounds the request log; older entries are dropped first.
@@ -126,15 +137,16 @@ func NewServer(p Provider, opts Options) *Server {
 // Provider returns the wrapped provider.
 func (s *Server) Provider() Provider { return s.provider }
 
-// Close ends requests held by FaultHang or a Delay.
+// Close ends requests held by FaultHang or a Delay, and what waits for Late.
 func (s *Server) Close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	select {
 	case <-s.closed:
 	default:
 		close(s.closed)
 	}
+	s.mu.Unlock()
+	s.background.Wait()
 }
 
 // Script appends faults.
@@ -165,16 +177,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control(w, r, rest)
 		return
 	}
+	arrived := s.opts.Now()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	recorder := &statusRecorder{ResponseWriter: w}
-	defer func() { s.record(r, recorder.status) }()
+	s.begin()
+	defer func() { s.end(r, recorder.status) }()
 	fault, faulty := s.take(r)
 	if faulty && !s.wait(r, fault.Delay) {
 		return
 	}
-	if faulty && fault.Kind != FaultNone {
-		if fault.After {
-			s.provider.ServeHTTP(discard{header: http.Header{}}, r)
+	if faulty && (fault.Kind != FaultNone || fault.Late > 0) {
+		switch {
+		case fault.Late > 0:
+			s.later(r, arrived, fault.Late)
+		case fault.After:
+			s.serve(discard{header: http.Header{}}, r, arrived, false)
 		}
 		s.misbehave(recorder, r, fault)
 		return
@@ -183,7 +200,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.provider.RateLimited(recorder, r, wait)
 		return
 	}
-	s.provider.ServeHTTP(recorder, r)
+	s.serve(recorder, r, arrived, false)
 }
 
 func (s *Server) take(r *http.Request) (Fault, bool) {
@@ -271,16 +288,24 @@ func (s *Server) overQuota() (time.Duration, bool) {
 	return 0, false
 }
 
-func (s *Server) record(r *http.Request, status int) {
+func (s *Server) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.pending++
+}
+
+func (s *Server) end(r *http.Request, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending--
 	if len(s.exchanges) == maxExchanges {
 		s.exchanges = append(s.exchanges[:0], s.exchanges[maxExchanges/10:]...)
 	}
 	s.exchanges = append(s.exchanges, Exchange{Method: r.Method, Path: r.URL.Path, Status: status})
 }
 
-// control answers GET records, GET exchanges, and GET, POST and DELETE faults.
+// control answers GET records, GET exchanges, GET and POST changes, and GET, POST
+// and DELETE faults.
 func (s *Server) control(w http.ResponseWriter, r *http.Request, what string) {
 	var answer any
 	switch r.Method + " " + what {
@@ -288,6 +313,16 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, what string) {
 		answer = s.provider.Records()
 	case "GET exchanges":
 		answer = s.Exchanges()
+	case "GET changes":
+		after, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("after"), "0"))
+		if err != nil {
+			http.Error(w, "after must be the number of a change, such as ?after=17", http.StatusBadRequest)
+			return
+		}
+		answer = s.Changes(after)
+	case "POST changes":
+		s.Watch()
+		answer = s.Changes(0)
 	case "GET faults":
 		s.mu.Lock()
 		answer = append([]Fault{}, s.faults...)
@@ -306,7 +341,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, what string) {
 		s.ClearFaults()
 		answer = []Fault{}
 	default:
-		http.Error(w, "the control calls are GET /_emulator/records, GET /_emulator/exchanges, and GET, POST or DELETE /_emulator/faults", http.StatusNotFound)
+		http.Error(w, "the control calls are GET /_emulator/records, GET /_emulator/exchanges, GET or POST /_emulator/changes, and GET, POST or DELETE /_emulator/faults", http.StatusNotFound)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

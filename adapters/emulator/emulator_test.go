@@ -41,9 +41,15 @@ func start(t *testing.T, opts emulator.Options) (*emulator.Server, *counter, str
 	t.Helper()
 	c := &counter{}
 	s := emulator.NewServer(c, opts)
+	return s, c, serveHTTP(t, s)
+}
+
+// serveHTTP lets s answer at the URL that it returns.
+func serveHTTP(t *testing.T, s *emulator.Server) string {
+	t.Helper()
 	h := httptest.NewServer(s)
 	t.Cleanup(func() { s.Close(); h.Close() })
-	return s, c, h.URL
+	return h.URL
 }
 
 // call sends one request and returns "status body", or "error".
@@ -141,6 +147,9 @@ func TestControl(t *testing.T) {
 		{"DELETE", "faults", "", "OK []"},
 		{"GET", "faults", "", "OK []"},
 		{"POST", "faults", `{"kindd":"status"}`, "Bad Request fault: "},
+		{"POST", "changes", "", `"changes": []`},
+		{"GET", "changes?after=0", "", `"pending": 0`},
+		{"GET", "changes?after=x", "", "Bad Request after must be"},
 		{"GET", "nothing", "", "Not Found the control calls are"},
 		{"GET", "exchanges", "", "OK"},
 	} {
