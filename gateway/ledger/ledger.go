@@ -24,6 +24,7 @@
 // can repair it.
 //
 // A Store keeps this durably. Every store passes the suite in package ledgertest.
+// One that is also Sealable can be encrypted with Sealed.
 package ledger
 
 import (
@@ -191,6 +192,7 @@ type Lease struct {
 	Token           int64
 	Version         int64  // of the state
 	Payload         []byte // nil if it is no longer held
+	Damaged         error  // why Payload is nil although it is held: it cannot be opened (Sealed)
 	Strict          bool
 	RemoteID        string // the provider's id of the customer, if known
 	Identity        []byte // as last given to Finish
@@ -283,6 +285,7 @@ type Customer struct {
 	ID      string
 	Version int64  // the newest Desired
 	Payload []byte // of Version; nil if it is no longer held
+	Damaged error  // why Payload is nil although it is held: it cannot be opened (Sealed)
 	Strict  bool
 	Slots   []Slot // by route
 }
