@@ -24,6 +24,9 @@ var (
 // maxAttempts bounds the fast repetition: it must end inside one call.
 const maxAttempts = 10
 
+// minAge is the least time for which the ledger tries a state.
+const minAge = time.Minute
+
 // check reports every value that may not be so.
 func (c *Config) check() section.Faults {
 	faults := &section.Faults{}
@@ -31,9 +34,7 @@ func (c *Config) check() section.Faults {
 	oneOf(faults, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(faults, "log.format", c.Log.Format, "json", "text")
 	c.checkKeys(faults)
-	if c.Ledger.Driver != DriverNone {
-		faults.Add("ledger.driver", "must be none: this version has no durable store yet")
-	}
+	c.Ledger.check(faults)
 	for _, name := range sortedKeys(c.Routes) {
 		at := section.Key("routes", name)
 		if !routeName.MatchString(name) {
@@ -68,6 +69,38 @@ func (s Server) check(faults *section.Faults) {
 		if _, fault := parseBase(s.PublicURL); fault != "" {
 			faults.Add("server.public_url", "%s", fault)
 		}
+	}
+}
+
+func (l Ledger) check(faults *section.Faults) {
+	if l.Driver == "postgres" {
+		faults.Add("ledger.driver", "must be sqlite or none: postgres does not exist in this version")
+	} else {
+		oneOf(faults, "ledger.driver", l.Driver, DriverSQLite, DriverNone)
+	}
+	switch {
+	case l.Driver != DriverSQLite: // nobody opens it
+	case l.DSN == "":
+		faults.Add("ledger.dsn", "is empty; name the database file, such as data/gateway.db")
+	case strings.HasPrefix(l.DSN, ":memory:"), strings.HasPrefix(l.DSN, "file:"), strings.Contains(l.DSN, "://"):
+		faults.Add("ledger.dsn", "must be the path of a file, such as data/gateway.db")
+	case strings.ContainsAny(l.DSN, "?#\x00"):
+		faults.Add("ledger.dsn", "must be the path of a file, without ? or #")
+	}
+	oneOf(faults, "ledger.retain", l.Retain, RetainUntilDelivered, RetainLatest)
+	positions := map[string]string{}
+	for i, key := range l.Encryption.Keys {
+		at := "ledger.encryption.keys[" + strconv.Itoa(i) + "]"
+		raw, err := decodeKey(key)
+		if err != nil {
+			faults.Add(at, "%v", err)
+			continue
+		}
+		if first, ok := positions[string(raw)]; ok {
+			faults.Add(at, "is the same key as %s; state every key once", first)
+			continue
+		}
+		positions[string(raw)] = at
 	}
 }
 
@@ -151,6 +184,13 @@ func (r RouteSpec) check(at string, faults *section.Faults) {
 		faults.Add(at+".retry.attempts", "must be from 1 (never repeat) to %d", maxAttempts)
 	}
 	positive(faults, at+".retry.base", r.Retry.Base)
+	if r.Retry.MaxAge < minAge {
+		faults.Add(at+".retry.max_age", "must be at least 1m: it is how long the ledger tries before it gives up")
+	}
+	if r.Limit.Batch != nil {
+		atLeastOne(faults, at+".limit.batch", *r.Limit.Batch)
+	}
+	oneOf(faults, at+".identity_change", r.IdentityChange, IdentityWarn, IdentityRefuse, IdentityFollow)
 }
 
 // parseBase reads a base URL and takes the slashes off its end. The fault never

@@ -28,6 +28,7 @@ package config
 import (
 	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -127,11 +128,58 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // Ledger is the durable store.
 type Ledger struct {
-	Driver string `koanf:"driver"` // DriverNone
+	Driver string `koanf:"driver"` // DriverSQLite or DriverNone
+	// DSN is the path of the database file; a relative one begins at the working
+	// directory.
+	DSN        string     `koanf:"dsn"`
+	Retain     string     `koanf:"retain"` // RetainUntilDelivered or RetainLatest
+	Encryption Encryption `koanf:"encryption"`
 }
 
-// DriverNone stores nothing: what a call does not finish is reported as failed.
-const DriverNone = "none"
+// The drivers of a Ledger.
+const (
+	DriverSQLite = "sqlite" // one file, one gateway
+	DriverNone   = "none"   // stores nothing: what a call does not finish has failed
+)
+
+// What a Ledger keeps of the customers' states.
+const (
+	RetainUntilDelivered = "until_delivered" // until every route has them
+	RetainLatest         = "latest"          // the newest of every customer
+)
+
+// Encryption is that of the customers' states in the ledger. Without keys they
+// are stored as they are.
+type Encryption struct {
+	// Keys are 32 bytes each, in base64. The first one seals, all of them open.
+	Keys []canonical.Secret `koanf:"keys"`
+}
+
+// KeySize is the length of an encryption key, in bytes.
+const KeySize = 32
+
+// Raw returns the keys as bytes, in their order.
+func (e Encryption) Raw() [][]byte {
+	var raw [][]byte
+	for _, key := range e.Keys {
+		b, err := decodeKey(key)
+		if err != nil {
+			continue // cannot be: they are checked
+		}
+		raw = append(raw, b)
+	}
+	return raw
+}
+
+// decodeKey reads an encryption key. Its errors continue a sentence about the key
+// and never quote it.
+func decodeKey(key canonical.Secret) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(key.Reveal())
+	if err != nil || len(raw) != KeySize {
+		return nil, errors.New("must be 32 bytes in base64: openssl rand -base64 32")
+	}
+	return raw, nil
+}
 
 // RouteSpec is one route as it is configured. Open makes a Route of it.
 type RouteSpec struct {
@@ -144,14 +192,25 @@ type RouteSpec struct {
 	Timeout     time.Duration               `koanf:"timeout"` // for one attempt, its body included
 	Limit       LimitSpec                   `koanf:"limit"`
 	Breaker     Breaker                     `koanf:"breaker"`
-	Retry       Retry                       `koanf:"retry"`
+	Retry       RetrySpec                   `koanf:"retry"`
+	// IdentityChange is what follows when the key by which the provider knows a
+	// customer changes: IdentityWarn, IdentityRefuse or IdentityFollow.
+	IdentityChange string `koanf:"identity_change"`
 }
+
+// What may follow from a changed identity.
+const (
+	IdentityWarn   = "warn"   // send, and say so in a notice
+	IdentityRefuse = "refuse" // do not send
+	IdentityFollow = "follow" // move the provider's record to the new key where it can
+)
 
 // LimitSpec is a Limit whose members may be left to the provider.
 type LimitSpec struct {
 	Rate        *section.Rate `koanf:"rate"`
 	Burst       *int          `koanf:"burst"`
 	Concurrency *int          `koanf:"concurrency"`
+	Batch       *int          `koanf:"batch"` // customers in one request, where the provider takes many
 }
 
 // Breaker is a route's circuit breaker.
@@ -163,10 +222,12 @@ type Breaker struct {
 	OpenFor      time.Duration `koanf:"open_for"`      // until one probe is let through
 }
 
-// Retry is a route's fast repetition inside one call.
-type Retry struct {
+// RetrySpec is how a route repeats: the members of Retry inside one call, and
+// MaxAge over all.
+type RetrySpec struct {
 	Attempts int           `koanf:"attempts"` // the first included; 1 never repeats
 	Base     time.Duration `koanf:"base"`     // of the exponential backoff with full jitter
+	MaxAge   time.Duration `koanf:"max_age"`  // of a state, until the ledger gives it up
 }
 
 // defaults returns the configuration that files, environment and flags change.
@@ -185,7 +246,7 @@ func defaults() Config {
 			ShutdownTimeout:   20 * time.Second,
 		},
 		Log:    Log{Level: "info", Format: "json"},
-		Ledger: Ledger{Driver: DriverNone},
+		Ledger: Ledger{Driver: DriverSQLite, DSN: "data/gateway.db", Retain: RetainUntilDelivered},
 		Routes: map[string]RouteSpec{},
 	}
 }
@@ -201,6 +262,7 @@ func defaultRoute() RouteSpec {
 			FailureRatio: 0.5,
 			OpenFor:      15 * time.Second,
 		},
-		Retry: Retry{Attempts: 3, Base: 200 * time.Millisecond},
+		Retry:          RetrySpec{Attempts: 3, Base: 200 * time.Millisecond, MaxAge: 24 * time.Hour},
+		IdentityChange: IdentityWarn,
 	}
 }

@@ -2,7 +2,9 @@ package config_test
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,11 +44,11 @@ func TestLoadDefaults(t *testing.T) {
 			IdleTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		},
 		Log:    config.Log{Level: "info", Format: "json"},
-		Ledger: config.Ledger{Driver: config.DriverNone},
+		Ledger: config.Ledger{Driver: config.DriverSQLite, DSN: "data/gateway.db", Retain: config.RetainUntilDelivered},
 		Routes: map[string]config.RouteSpec{"shop-eu": {
 			Provider: "fake", BaseURL: "https://api.example.com/v1/", Required: true, Timeout: 8 * time.Second,
 			Breaker: config.Breaker{Window: 30 * time.Second, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second},
-			Retry:   config.Retry{Attempts: 3, Base: 200 * time.Millisecond},
+			Retry:   config.RetrySpec{Attempts: 3, Base: 200 * time.Millisecond, MaxAge: 24 * time.Hour}, IdentityChange: config.IdentityWarn,
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -125,7 +127,7 @@ func TestLoadOverridesAlone(t *testing.T) {
 		Credentials: map[string]canonical.Secret{"api_key": "k"},
 		Settings:    map[string]any{"site": id(7), "list": []string{"a"}},
 		Breaker:     config.Breaker{Window: 30 * time.Second, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second},
-		Retry:       config.Retry{Attempts: 3, Base: 200 * time.Millisecond},
+		Retry:       config.RetrySpec{Attempts: 3, Base: 200 * time.Millisecond, MaxAge: 24 * time.Hour}, IdentityChange: config.IdentityWarn,
 	}
 	if got := cfg.Routes["shop-eu"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("route = %+v, want %+v", got, want)
@@ -150,6 +152,43 @@ auth:
 	}
 	if !reflect.DeepEqual(cfg.Auth.Keys, want) {
 		t.Errorf("keys = %v, want %v", cfg.Auth.Keys, want)
+	}
+}
+
+func TestLoadLedger(t *testing.T) {
+	t.Parallel()
+	first, second := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	base64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	cfg := load(t, config.Source{
+		YAML: []byte(least + `
+ledger: {dsn: /var/lib/gateway/ledger.db, retain: latest, encryption: {keys: ["${env:NEW}", "${env:OLD}"]}}
+`),
+		Environ: []string{"NEW=" + base64(first), "OLD=" + base64(second)},
+	})
+	l := cfg.Ledger
+	if l.Driver != config.DriverSQLite || l.DSN != "/var/lib/gateway/ledger.db" || l.Retain != config.RetainLatest {
+		t.Errorf("ledger = %+v", l)
+	}
+	if raw := l.Encryption.Raw(); len(raw) != 2 || string(raw[0]) != first || string(raw[1]) != second {
+		t.Errorf("%d keys, or others than those that were stated", len(raw))
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", l, l, l); strings.Contains(shown, base64(first)) {
+		t.Errorf("a key is printed: %s", shown)
+	}
+
+	cfg = load(t, config.Source{
+		YAML: []byte(least),
+		Environ: []string{
+			"GATEWAY_LEDGER__DRIVER=none", "GATEWAY_LEDGER__DSN=", "GATEWAY_LEDGER__RETAIN=latest",
+			"GATEWAY_LEDGER__ENCRYPTION__KEYS=" + base64(first) + "," + base64(second),
+			"GATEWAY_ROUTES__SHOP_EU__RETRY__MAX_AGE=72h", "GATEWAY_ROUTES__SHOP_EU__IDENTITY_CHANGE=follow", "GATEWAY_ROUTES__SHOP_EU__LIMIT__BATCH=1",
+		},
+	})
+	if l := cfg.Ledger; l.Driver != config.DriverNone || l.Retain != config.RetainLatest || len(l.Encryption.Raw()) != 2 {
+		t.Errorf("ledger from the environment = %+v", l)
+	}
+	if r := cfg.Routes["shop-eu"]; r.Retry.MaxAge != 72*time.Hour || r.IdentityChange != config.IdentityFollow || *r.Limit.Batch != 1 {
+		t.Errorf("route from the environment = %+v", r)
 	}
 }
 

@@ -50,8 +50,10 @@ func TestLoadFaults(t *testing.T) {
 		noReal     = "has a ${ that begins no reference; write ${env:NAME} or ${file:/path}, also for a value that really holds ${"
 		beside     = "has a reference beside other text; outside credentials it must be the whole value"
 		control    = "holds a line break or another control character"
+		noFile     = "must be the path of a file, such as data/gateway.db"
+		noKey      = "must be 32 bytes in base64: openssl rand -base64 32"
 		known      = "known are auth, ledger, log, routes, server"
-		routeKeys  = "known are base_url, breaker, credentials, exclusive, limit, provider, required, retry, settings, timeout"
+		routeKeys  = "known are base_url, breaker, credentials, exclusive, identity_change, limit, provider, required, retry, settings, timeout"
 	)
 	dir := t.TempDir()
 	for name, data := range map[string]string{"empty": "\n", "lines": "hunter2\n\n", "huge": strings.Repeat("x", 64<<10+1)} {
@@ -85,23 +87,37 @@ func TestLoadFaults(t *testing.T) {
 		{name: "unknown sections", yaml: route() + "\nserve: {}\nmetrics: {}\n", want: []string{
 			"metrics: is not known here; " + known, `serve: is not known here; did you mean "server"?`,
 		}},
-		{name: "unknown keys", yaml: "server: {adr: x}\nlog: {Level: info}\nledger: {dsn: x}\nauth: {key: []}\n" + route("time-out: 8s", "limit: {rps: 5}", "breaker: {open-for: 1s}"),
+		{name: "unknown keys", yaml: "server: {adr: x}\nlog: {Level: info}\nledger: {dns: x}\nauth: {key: []}\n" + route("time-out: 8s", "limit: {rps: 5}", "breaker: {open-for: 1s}"),
 			want: []string{
 				`auth.key: is not known here; did you mean "keys"?`,
-				"ledger.dsn: is not known here; known are driver",
+				`ledger.dns: is not known here; did you mean "dsn"?`,
 				`log.Level: is not known here; did you mean "level"?`,
 				`routes.a.breaker.open-for: is not known here; did you mean "open_for"?`,
-				"routes.a.limit.rps: is not known here; known are burst, concurrency, rate",
+				"routes.a.limit.rps: is not known here; known are batch, burst, concurrency, rate",
 				`routes.a.time-out: is not known here; did you mean "timeout"?`,
 				`server.adr: is not known here; did you mean "addr"?`,
 			}},
-		{name: "keys of later versions", yaml: route("when: 'true'", "map: {}", "retry: {max_age: 24h}") + "\nledger: {retain: latest}", want: []string{
-			"ledger.retain: is not known here; known are driver",
+		{name: "keys of later versions", yaml: route("when: 'true'", "map: {}"), want: []string{
 			"routes.a.map: is not known here; " + routeKeys,
-			"routes.a.retry.max_age: is not known here; known are attempts, base",
 			"routes.a.when: is not known here; " + routeKeys,
 		}},
-		{name: "ledger", yaml: route() + "\nledger: {driver: sqlite}", want: []string{"ledger.driver: must be none: this version has no durable store yet"}},
+		{name: "ledger", yaml: route() + "\nledger: {driver: mysql, retain: ever}", want: []string{
+			"ledger.driver: must be sqlite or none", "ledger.retain: must be until_delivered or latest",
+		}},
+		{name: "postgres", yaml: route() + "\nledger: {driver: postgres, dsn: 'postgres://me:hunter2@db'}", want: []string{"ledger.driver: must be sqlite or none: postgres does not exist in this version"}},
+		{name: "no database", yaml: route() + "\nledger: {dsn: ''}", want: []string{"ledger.dsn: is empty; name the database file, such as data/gateway.db"}},
+		{name: "database in memory", yaml: route() + "\nledger: {dsn: ':memory:'}", want: []string{"ledger.dsn: " + noFile}},
+		{name: "database as a URI", yaml: route() + "\nledger: {dsn: 'file:gateway.db?mode=rwc'}", want: []string{"ledger.dsn: " + noFile}},
+		{name: "database with a query", yaml: route() + "\nledger: {dsn: 'gateway.db?mode=rwc'}", want: []string{"ledger.dsn: must be the path of a file, without ? or #"}},
+		{name: "encryption", yaml: route() + "\nledger: {encryption: {keys: [hunter2, '${env:NONE}', '${env:SHORT}', '${env:KEY}', '${env:KEY}', '']}}",
+			environ: []string{"SHORT=aHVudGVyMg==", "KEY=MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="}, want: []string{
+				"ledger.encryption.keys[0]: " + noKey, "ledger.encryption.keys[1]: refers to ${env:NONE}, which is not set",
+				"ledger.encryption.keys[2]: " + noKey, "ledger.encryption.keys[4]: is the same key as ledger.encryption.keys[3]; state every key once", "ledger.encryption.keys[5]: " + noKey,
+			}},
+		{name: "delivery", yaml: route("retry: {max_age: 59s}", "limit: {batch: 0}", "identity_change: ignore"), want: []string{
+			"routes.a.identity_change: must be warn, refuse or follow", "routes.a.limit.batch: must be at least 1",
+			"routes.a.retry.max_age: must be at least 1m: it is how long the ledger tries before it gives up",
+		}},
 		{name: "log", yaml: route() + "\nlog: {level: trace, format: xml}", want: []string{"log.format: must be json or text", "log.level: must be debug, info, warn or error"}},
 		{name: "server types", yaml: "server: {addr: 8080, deadline: 10, max_body: 1MB, max_in_flight: many}\n" + route(), want: []string{
 			"server.addr: " + text, "server.deadline: " + duration,

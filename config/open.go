@@ -24,6 +24,18 @@ type Route struct {
 	Limit     Limit
 	Breaker   Breaker
 	Retry     Retry
+	// MaxAge is how long the ledger tries a state before it gives it up.
+	MaxAge time.Duration
+	// IdentityChange is IdentityWarn, IdentityRefuse or IdentityFollow.
+	IdentityChange string
+	// Batch bounds the customers in one request; 0 leaves it to the provider.
+	Batch int
+}
+
+// Retry is a route's fast repetition inside one call.
+type Retry struct {
+	Attempts int           // the first included; 1 never repeats
+	Base     time.Duration // of the exponential backoff with full jitter
 }
 
 // Limit is how much a route may send.
@@ -82,19 +94,25 @@ func open(name string, spec RouteSpec, providers map[string]provider.Provider) (
 	if err != nil {
 		return Route{}, err
 	}
-	return Route{
-		Name:      name,
-		Provider:  p.Name,
-		Adapter:   opened.Adapter,
-		Auth:      opened.Auth,
-		BaseURL:   base,
-		Required:  spec.Required,
-		Exclusive: spec.Exclusive,
-		Timeout:   spec.Timeout,
-		Limit:     spec.Limit.over(opened.Limit),
-		Breaker:   spec.Breaker,
-		Retry:     spec.Retry,
-	}, nil
+	route := Route{
+		Name:           name,
+		Provider:       p.Name,
+		Adapter:        opened.Adapter,
+		Auth:           opened.Auth,
+		BaseURL:        base,
+		Required:       spec.Required,
+		Exclusive:      spec.Exclusive,
+		Timeout:        spec.Timeout,
+		Limit:          spec.Limit.over(opened.Limit),
+		Breaker:        spec.Breaker,
+		Retry:          Retry{Attempts: spec.Retry.Attempts, Base: spec.Retry.Base},
+		MaxAge:         spec.Retry.MaxAge,
+		IdentityChange: spec.IdentityChange,
+	}
+	if spec.Limit.Batch != nil {
+		route.Batch = *spec.Limit.Batch
+	}
+	return route, nil
 }
 
 // over returns the limit with what it leaves to the provider filled in.

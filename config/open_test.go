@@ -55,7 +55,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, config.Source{YAML: []byte(`
 routes:
-  b: {provider: fake, base_url: https://api.example.com//v1//, credentials: {api_key: kb}, settings: {site: 7}, exclusive: true, required: false, timeout: 3s, breaker: {off: true}, retry: {attempts: 1}}
+  b: {provider: fake, base_url: https://api.example.com//v1//, credentials: {api_key: kb}, settings: {site: 7}, exclusive: true, required: false, timeout: 3s, breaker: {off: true}, limit: {batch: 7}, retry: {attempts: 1, max_age: 90s}, identity_change: refuse}
   a: {provider: bare, base_url: http://localhost:8080/, settings: {x: {y: z}}}
 `)})
 	var seen []provider.Options
@@ -76,6 +76,7 @@ routes:
 		Limit:   config.Limit{Rate: perMinute, Burst: 10, Concurrency: 4},
 		Breaker: config.Breaker{Off: true, Window: 30 * time.Second, MinRequests: 20, FailureRatio: 0.5, OpenFor: 15 * time.Second},
 		Retry:   config.Retry{Attempts: 1, Base: 200 * time.Millisecond},
+		MaxAge:  90 * time.Second, IdentityChange: config.IdentityRefuse, Batch: 7,
 	}
 	if !reflect.DeepEqual(routes[1], want) {
 		t.Errorf("route = %+v, want %+v", routes[1], want)
@@ -86,6 +87,9 @@ routes:
 	}}
 	if !reflect.DeepEqual(seen, wantSeen) {
 		t.Errorf("opened with %+v, want %+v", seen, wantSeen)
+	}
+	if r := routes[0]; r.MaxAge != 24*time.Hour || r.IdentityChange != config.IdentityWarn || r.Batch != 0 {
+		t.Errorf("defaults of a route = %v, %s, %d", r.MaxAge, r.IdentityChange, r.Batch)
 	}
 	if got, want := routes[0].BaseURL.String(), "http://localhost:8080"; got != want {
 		t.Errorf("base URL = %s, want %s", got, want)
