@@ -1,0 +1,288 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/pressly/goose/v3"
+
+	"customer-gateway/gateway/ledger"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+const (
+	// applicationID marks the file as a ledger: "cgwl".
+	applicationID = 0x6367776c
+	// checkUpTo is the size of files whose pages are checked at every start.
+	checkUpTo = 64 << 20
+)
+
+// occupy takes the lock that keeps a second gateway away.
+func occupy(path string) (*flock.Flock, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("sqlite: make the folder of the ledger: %w", err)
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: lock %s.lock: %w", path, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("sqlite: another gateway is using %s; stop it, or give this one a ledger of its own", path)
+	}
+	return lock, nil
+}
+
+// prepare brings the file into being or up to date.
+func prepare(ctx context.Context, path string, busy time.Duration) error {
+	fresh, size, err := inspect(path)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		if err := create(path); err != nil {
+			return err
+		}
+	}
+	db, err := sql.Open("sqlite", dsn(path, "rw", busy))
+	if err != nil {
+		return fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if fresh {
+		// First of all, so that a file left by a crash here is known as ours.
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return fmt.Errorf("sqlite: mark %s: %w", path, err)
+		}
+	}
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	if mode != "wal" {
+		return fmt.Errorf("sqlite: the file system of %s allows no write-ahead log; put the ledger on a local disk", path)
+	}
+	if size <= checkUpTo {
+		var verdict string
+		if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+			return fmt.Errorf("sqlite: check %s: %w", path, err)
+		}
+		if verdict != "ok" {
+			return fmt.Errorf("sqlite: %s is damaged (%s); restore it from a backup, or recover what is left with the sqlite3 command .recover", path, verdict)
+		}
+	}
+	return migrate(ctx, db, path)
+}
+
+// migrate brings the schema up to date.
+func migrate(ctx context.Context, db *sql.DB, path string) error {
+	scripts, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, scripts, goose.WithTableName("migration"), goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("sqlite: migrations: %w", err)
+	}
+	has, known, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("sqlite: migrate %s: %w", path, err)
+	}
+	if has > known {
+		return fmt.Errorf("sqlite: %s was written by a newer version of the gateway (schema %d, this one knows %d); start the newer one, or restore a backup from before the upgrade", path, has, known)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("sqlite: migrate %s: %w", path, err)
+	}
+	return nil
+}
+
+// inspect reads as much of the file as it takes to know whose it is.
+func inspect(path string) (fresh bool, size int64, err error) {
+	log, err := os.Stat(path + "-wal")
+	orphan := err == nil && log.Size() > 0
+	file, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if orphan {
+			return false, 0, fmt.Errorf("sqlite: %s is gone, but its write-ahead log %s-wal is there; put the file back, or restore both from a backup", path, path)
+		}
+		return true, 0, nil
+	case err != nil:
+		return false, 0, fmt.Errorf("sqlite: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return false, 0, fmt.Errorf("sqlite: %w", err)
+	case !info.Mode().IsRegular():
+		return false, 0, fmt.Errorf("sqlite: %s is not a regular file; name a file for the ledger", path)
+	case info.Size() == 0 && orphan:
+		// SQLite would drop the log.
+		return false, 0, fmt.Errorf("sqlite: %s is empty, but its write-ahead log %s-wal is not; put the file back, or restore both from a backup", path, path)
+	case info.Size() == 0:
+		return true, 0, nil
+	}
+	var header [100]byte
+	if _, err := io.ReadFull(file, header[:]); err != nil || string(header[:16]) != "SQLite format 3\x00" {
+		return false, 0, fmt.Errorf("sqlite: %s is not a SQLite database; name another file for the ledger, or restore this one from a backup", path)
+	}
+	if binary.BigEndian.Uint32(header[68:]) != applicationID {
+		return false, 0, fmt.Errorf("sqlite: %s is a database of another program; name another file for the ledger", path)
+	}
+	return false, info.Size(), nil
+}
+
+// create makes the empty file. SQLite gives its companions the same permissions.
+func create(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("sqlite: create the ledger: %w", err)
+	}
+	// Whatever the umask.
+	if err := errors.Join(file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("sqlite: create the ledger: %w", err)
+	}
+	return syncFolder(path)
+}
+
+// syncFolder makes the entry of path in its folder durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+		return fmt.Errorf("sqlite: make %s durable: %w", path, err)
+	}
+	return nil
+}
+
+// dialWriter opens the connection that writes. Deleted data is overwritten, and
+// nothing goes to temporary files.
+func (s *Store) dialWriter() (*conn, error) {
+	return dial(s.path, "rw", s.opts.BusyTimeout, "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
+		"cache_size = -16384", "wal_autocheckpoint = 4000", "trusted_schema = OFF")
+}
+
+// load reads what is kept in memory.
+func (s *Store) load() error {
+	var recorded int64
+	err := s.conn.query(func(row []value) error { s.last, recorded = number(row[0]), number(row[1]); return nil }, "SELECT last, now FROM ledger")
+	if err != nil {
+		return err
+	}
+	s.clock = newClock(s.opts.Now, recorded)
+	if ahead := time.Duration(recorded-s.opts.Now().UnixMicro()) * time.Microsecond; ahead > time.Second {
+		s.opts.Log.Warn("the wall clock is behind the ledger's; times in the ledger are ahead by as much", "path", s.path, "by", ahead)
+	}
+	err = s.conn.query(func(row []value) error {
+		r := scanRoute(row)
+		s.routes[r.Name] = r
+		return nil
+	}, "SELECT name, paused, reason, not_before FROM route")
+	if err != nil {
+		return err
+	}
+	return s.count()
+}
+
+// count fills the tally.
+func (s *Store) count() error {
+	add := func(route string, state ledger.State, n int) {
+		for range n {
+			s.tally.add(route, state, 0, 1)
+		}
+	}
+	err := s.conn.query(func(row []value) error {
+		if ledger.State(number(row[1])) == ledger.Due {
+			add(text(row[0]), ledger.Due, int(number(row[2])))
+		}
+		return nil
+	}, "SELECT route, state, count(*) FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL GROUP BY route, state")
+	if err != nil {
+		return err
+	}
+	err = s.conn.query(func(row []value) error {
+		s.tally.add(text(row[0]), ledger.Leased, number(row[1]), 1)
+		return nil
+	}, "SELECT route, due_since FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL AND state = 2")
+	if err != nil {
+		return err
+	}
+	return s.conn.query(func(row []value) error {
+		add(text(row[0]), ledger.DeadLettered, int(number(row[1])))
+		return nil
+	}, "SELECT route, count(*) FROM slot INDEXED BY slot_dead WHERE died_at IS NOT NULL GROUP BY route")
+}
+
+// touch writes, to see whether that is possible.
+func (s *Store) touch() error {
+	if err := s.sync(true); err != nil {
+		return err
+	}
+	return s.conn.exec("UPDATE ledger SET now = max(now, ?) WHERE id = 1", s.clock.now())
+}
+
+// files are those that the store has open, as the file system knows them.
+type files struct {
+	path string
+	is   [3]fs.FileInfo
+}
+
+var suffixes = [3]string{"", "-wal", "-shm"}
+
+func remember(path string) (files, error) {
+	f := files{path: path}
+	for i, suffix := range suffixes {
+		info, err := os.Stat(path + suffix)
+		if err != nil {
+			return f, fmt.Errorf("sqlite: %w", err)
+		}
+		f.is[i] = info
+	}
+	return f, nil
+}
+
+// misplacedError says that a path no longer names the file that is open. SQLite
+// would go on to write to what will be gone when the process ends.
+type misplacedError struct {
+	path   string
+	suffix string
+	gone   bool
+}
+
+func (e *misplacedError) Error() string {
+	if e.gone {
+		return e.path + e.suffix + " has been removed or renamed"
+	}
+	return e.path + e.suffix + " has been replaced"
+}
+
+// check reports a *misplacedError if a file is not where it was opened.
+func (f *files) check() error {
+	for i, suffix := range suffixes {
+		info, err := os.Stat(f.path + suffix)
+		if err != nil {
+			return &misplacedError{f.path, suffix, errors.Is(err, fs.ErrNotExist)}
+		}
+		if !os.SameFile(info, f.is[i]) {
+			return &misplacedError{f.path, suffix, false}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"customer-gateway/canonical"
+	"customer-gateway/gateway/ledger"
+)
+
+// Finish implements ledger.Store. It does not wait for the disk unless it shares
+// a transaction with something that does.
+func (s *Store) Finish(ctx context.Context, finishes []ledger.Finish) ([]ledger.Finished, error) {
+	if len(finishes) == 0 {
+		return nil, nil
+	}
+	return do(ctx, s, false, func(t *txn) ([]ledger.Finished, error) {
+		done := make([]ledger.Finished, len(finishes))
+		for i := range finishes {
+			done[i] = t.finish(finishes[i])
+		}
+		return done, nil
+	})
+}
+
+func (t *txn) finish(f ledger.Finish) ledger.Finished {
+	now := t.now()
+	s, ok := t.slot(f.Route, f.Customer)
+	if !ok {
+		// It was erased, and what was in flight leaves no trace.
+		return ledger.Finished{Lost: true}
+	}
+	was := s
+	done := ledger.Finished{Lost: !s.holds(&f)}
+	if done.Lost {
+		if s.lost(&f, now, t.s.settleFor) {
+			t.plan(&was, &s)
+		}
+	} else {
+		if done.Conflict = t.identify(&f, &s); done.Conflict {
+			f.Verdict, f.Code = ledger.Dead, canonical.UpstreamIdentityConflict
+		}
+		s.finish(&f, now, t.s.settleFor)
+		t.record(&was, &s)
+	}
+	if f.Entry != nil {
+		t.log(&s, f.Entry)
+	}
+	done.State, done.Desired, done.Applied = s.state, s.desired, s.applied
+	if s.state == ledger.Due {
+		done.Wait = time.Duration(max(s.nextAt-now, 0)) * time.Microsecond
+	}
+	return done
+}
+
+// identify records what a finish says about who the customer is at the provider,
+// and reports whether the remote id is another customer's.
+func (t *txn) identify(f *ledger.Finish, s *slot) (conflict bool) {
+	id := s.remoteID
+	if f.Forget {
+		id = ""
+	}
+	if f.RemoteID != "" && f.RemoteID != s.remoteID {
+		other, err := t.number("SELECT count(*) FROM slot WHERE route = ? AND remote_id = ? AND customer <> ?", f.Route, f.RemoteID, f.Customer)
+		if t.failed == nil {
+			t.failed = err
+		}
+		conflict = other != 0
+	}
+	if f.RemoteID != "" && !conflict {
+		id = f.RemoteID
+	}
+	identity := s.identity
+	if f.Identity != nil {
+		identity = f.Identity
+	}
+	if id != s.remoteID || f.Identity != nil {
+		s.remoteID, s.identity = id, identity
+		var remote any
+		if id != "" {
+			remote = id
+		}
+		t.exec("UPDATE slot SET remote_id = ?, identity = ? WHERE customer = ? AND route = ?", remote, identity, s.customer, s.route)
+	}
+	return conflict
+}
+
+// log adds to a slot's history.
+func (t *txn) log(s *slot, e *ledger.Attempt) {
+	t.exec(`INSERT INTO attempt (customer, route, at, version, number, requests, op, code, status, upstream_code, request_id, took)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		s.customer, s.route, e.At.UnixMicro(), e.Version, e.Number, e.Requests, e.Op, string(e.Code), e.Status, e.UpstreamCode, e.RequestID, int64(e.Took))
+}

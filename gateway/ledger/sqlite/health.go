@@ -1,0 +1,173 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"customer-gateway/canonical"
+)
+
+// again is what callers are told to wait while the store cannot write. It looks
+// for itself as often.
+const again = beat
+
+// unavailable says why the store could not do its work, and the way out.
+func (s *Store) unavailable(err error) *canonical.Error {
+	e := &canonical.Error{Code: canonical.GatewayStoreUnavailable, RetryAfter: again, Err: err}
+	if misplaced, ok := errors.AsType[*misplacedError](err); ok {
+		e.Message = "the ledger's file " + misplaced.Error() + " while in use; put it back as it was"
+		return e
+	}
+	primary, _ := code(err)
+	switch primary {
+	case sqlite3.SQLITE_FULL:
+		e.Message = "the disk of the ledger " + s.path + " is full; free some space"
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		e.Message = "the ledger " + s.path + " is locked by another process; end that process, or wait for it"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		e.Message = "the ledger " + s.path + " is read-only; make the file, its folder and its file system writable"
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		e.Message = "the ledger " + s.path + " is damaged; stop the gateway and restore the file from a backup"
+	case sqlite3.SQLITE_CANTOPEN:
+		e.Message = "the ledger " + s.path + " cannot be opened; check that the file and its folder are there and writable"
+	case sqlite3.SQLITE_IOERR:
+		e.Message = "the disk of the ledger " + s.path + " does not read or write; check the disk, its quota and the system's log"
+	case sqlite3.SQLITE_NOMEM:
+		e.Message = "the ledger " + s.path + " got no memory; give the gateway more"
+	default:
+		e.Message = "the ledger " + s.path + " failed; the gateway's log has the cause"
+	}
+	return e
+}
+
+// late answers a caller whose time was over before its turn.
+func (s *Store) late(ctx context.Context) *canonical.Error {
+	return &canonical.Error{Code: canonical.GatewayStoreUnavailable, RetryAfter: again, Err: context.Cause(ctx),
+		Message: "the caller's time was over before the ledger's turn came; allow more time"}
+}
+
+func (s *Store) busy() *canonical.Error {
+	return &canonical.Error{Code: canonical.GatewayStoreUnavailable, RetryAfter: again,
+		Message: "too many writes wait for the ledger; send fewer at once, or put the ledger on a faster disk"}
+}
+
+func (s *Store) shut() *canonical.Error {
+	return &canonical.Error{Code: canonical.GatewayStoreUnavailable, RetryAfter: again, Message: "the ledger is closed because the gateway is stopping; send it again"}
+}
+
+// defect reports whether an error is about what was written rather than about the
+// place.
+func defect(err error) bool {
+	primary, _ := code(err)
+	switch primary {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_ERROR:
+		return true
+	}
+	return false
+}
+
+// fail turns what happened to a transaction into what its callers get, and closes
+// the store to writes if the others would get the same.
+func (s *Store) fail(err error) *canonical.Error {
+	if defect(err) {
+		s.opts.Log.Error("the ledger refused a write", "path", s.path, "error", err)
+		return &canonical.Error{Code: canonical.GatewayInternal, Message: "the ledger refused a write", Err: err}
+	}
+	e := s.unavailable(err)
+	if s.ill.Swap(e) == nil {
+		s.opts.Log.Error("the ledger cannot be written", "path", s.path, "error", err, "remedy", e.Message)
+	}
+	return e
+}
+
+// tend is done by the writer every beat.
+func (s *Store) tend() {
+	if s.ill.Load() == nil {
+		if err := s.files.check(); err != nil {
+			s.fail(err)
+		}
+		return
+	}
+	if err := s.recover(); err != nil {
+		s.ill.Store(s.unavailable(err))
+		return
+	}
+	s.ill.Store(nil)
+	s.opts.Log.Info("the ledger can be written again", "path", s.path)
+}
+
+// recover tries whether the store works again.
+func (s *Store) recover() error {
+	if err := s.files.check(); err != nil {
+		return err
+	}
+	return s.touch()
+}
+
+// reader is a connection that reads, opened when it is first needed.
+type reader struct{ conn *conn }
+
+func (r *reader) close() error {
+	if r.conn == nil {
+		return nil
+	}
+	err := r.conn.close()
+	r.conn = nil
+	return err
+}
+
+// read lends f a connection. It must be quick: what it sees keeps the log from
+// being recycled.
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	var r *reader
+	select {
+	case r = <-s.readers:
+	case <-ctx.Done():
+		return s.late(ctx)
+	case <-s.ended:
+		return s.shut()
+	}
+	defer func() { s.readers <- r }()
+	if r.conn == nil {
+		c, err := dial(s.path, "rw", s.opts.BusyTimeout, "query_only = ON", "temp_store = MEMORY", "trusted_schema = OFF")
+		if err != nil {
+			return s.unavailable(err)
+		}
+		r.conn = c
+	}
+	err := f(r.conn)
+	if err == nil {
+		return nil
+	}
+	if primary, _ := code(err); primary != 0 {
+		r.close()
+		return s.unavailable(err)
+	}
+	return canonical.AsError(err)
+}
+
+// snapshot is read for several statements that must see the same state.
+func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
+	return s.read(ctx, func(c *conn) error {
+		if err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		err := f(c)
+		return errors.Join(err, c.exec("ROLLBACK"))
+	})
+}
+
+// sleep is a bounded pause in a long job.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
