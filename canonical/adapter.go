@@ -23,16 +23,36 @@ type Adapter interface {
 }
 
 // Batcher is an Adapter whose provider takes many customers in one call; the
-// single upsert is the case of one.
+// single upsert is the case of one. Like an Adapter's, its methods are pure: the
+// same upserts give the same request and rows.
 type Batcher interface {
 	Adapter
 	// BatchLimit is the largest number of upserts in one call.
 	BatchLimit() int
-	// TranslateBatch translates the upserts into one request. A row with an
-	// error is not in the request; the request is nil if no row is left.
+	// TranslateBatch translates the upserts into one request, and returns a row
+	// for each of them, in their order:
+	//
+	//   - with an error, it is not in the request;
+	//   - with Outcome.Next, it is not in the request either, because it must not
+	//     be in one call with another row or takes more than one: it begins with
+	//     Next and is sent and interpreted by itself, as any single upsert;
+	//   - otherwise it is in the request.
+	//
+	// Outcome.Notices are what Translate returns beside a request. A caller who
+	// then will not send one of the rows, because strict handling refuses the
+	// losses that its notices tell of, translates again without it. The request is
+	// nil if it would have no row.
 	TranslateBatch(us []Upsert) (*Request, []Row)
-	// InterpretBatch reads the reply. Its rows are in the order of us; rows
-	// that TranslateBatch refused keep their error.
+	// InterpretBatch reads the reply to the request that TranslateBatch made of
+	// the same upserts. Its rows are in their order too, with what the reply tells
+	// and without the notices of the translation. A row that was in the request has
+	// the outcome that a single upsert would have; an answer about the whole call
+	// is the outcome of each. Where such an answer may be one row's fault, or does
+	// not tell the rows apart, a row may have a Next: it is sent once more, by
+	// itself. A row that was not in the request keeps its error, or its Next.
+	//
+	// A call that got no reply is not the adapter's: the caller knows what that
+	// means for the rows that were in it.
 	InterpretBatch(us []Upsert, sent *Request, got *Reply) []Row
 }
 
@@ -42,6 +62,17 @@ type Row struct {
 	Err     error // an *Error, or nil
 }
 
+// Keyer is an Adapter whose provider finds customers by keys that can change,
+// such as an e-mail address, and not by an id alone. A change of all keys makes
+// the provider miss the record that it has, and make another one.
+type Keyer interface {
+	Adapter
+	// Identity returns the keys that the upsert is sent with. It does not look at
+	// u.RemoteID and u.Follow, and has no keys for an upsert without any, which
+	// Translate refuses.
+	Identity(u Upsert) Identity
+}
+
 // Upsert is one customer on its way to one route, with what the gateway knows.
 // Adapters must not modify anything it refers to.
 type Upsert struct {
@@ -49,6 +80,10 @@ type Upsert struct {
 	Customer *Customer // validated
 	Leaves   []Leaf    // Customer.Leaves, computed once for all routes
 	RemoteID string    // the provider's own id, if known
+	// Follow asks the adapter, if it is a Keyer, to give the record RemoteID the
+	// keys of this upsert, because the provider found it by other ones until now.
+	// An adapter that cannot says so in a notice of code NoticeIdentity.
+	Follow bool
 	// ProviderData holds the caller's objects for this provider and this route,
 	// in the order in which they are merged over the adapter's own body.
 	ProviderData []ProviderData
@@ -107,7 +142,7 @@ type Reply struct {
 // Outcome is what a reply meant.
 type Outcome struct {
 	Action   Action
-	RemoteID string   // the provider's id of the record, if the reply told it
+	RemoteID string   // the provider's id of the record, if the reply told it; it shares no memory with the reply
 	Notices  []Notice // what the provider reported beside success
 	Next     *Request // if set, the upsert is not finished: send this
 }
@@ -127,14 +162,14 @@ type NoticeCode string
 
 // The notice codes.
 const (
-	NoticeDropped    NoticeCode = "dropped"     // the provider has no place for the value
-	NoticeTruncated  NoticeCode = "truncated"   // only a part of the value is held
-	NoticeNotCleared NoticeCode = "not_cleared" // the provider cannot clear the field
-	NoticeChanged    NoticeCode = "changed"     // sent in another form, which loses something
-	NoticeDefaulted  NoticeCode = "defaulted"   // the provider needs a value and got a standing one
-	NoticeProvider   NoticeCode = "provider"    // the provider's own warning
-	NoticeIdentity   NoticeCode = "identity_changed"
-	NoticeSuperseded NoticeCode = "superseded" // a newer state stands instead of this one
+	NoticeDropped    NoticeCode = "dropped"          // the provider has no place for the value
+	NoticeTruncated  NoticeCode = "truncated"        // only a part of the value is held
+	NoticeNotCleared NoticeCode = "not_cleared"      // the provider cannot clear the field
+	NoticeChanged    NoticeCode = "changed"          // sent in another form, which loses something
+	NoticeDefaulted  NoticeCode = "defaulted"        // the provider needs a value and got a standing one
+	NoticeProvider   NoticeCode = "provider"         // the provider's own warning
+	NoticeIdentity   NoticeCode = "identity_changed" // the provider may have a second record now
+	NoticeSuperseded NoticeCode = "superseded"       // a newer state stands instead of this one
 )
 
 // Lossy reports whether the notice stands for something that is not at the
