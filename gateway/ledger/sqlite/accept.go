@@ -48,11 +48,11 @@ func (t *txn) accept(a *ledger.Accept, routes string) (ledger.Accepted, error) {
 		p.Route = route
 		if s := find(slots, route); s != nil && stated != unstated && s.updatedAt > stated {
 			p.Stale, p.NextAt = s.desired, moment(s.nextAt)
-			got.Version = max(got.Version, s.desired)
 			stale++
 		}
 	}
 	if stale == len(a.Routes) {
+		got.Version = stands
 		return got, nil
 	}
 	if expired != 0 {
@@ -94,7 +94,6 @@ func (t *txn) place(a *ledger.Accept, s *slot, version, now int64, p *ledger.Pla
 		p.Lease = &grant
 		return
 	}
-	s.expire(now, t.s.settleFor)
 	p.NextAt = moment(max(s.nextAt, micros(t.route(s.route).NotBefore)))
 }
 

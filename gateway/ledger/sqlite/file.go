@@ -176,7 +176,7 @@ func syncFolder(path string) error {
 // nothing goes to temporary files.
 func (s *Store) dialWriter() (*conn, error) {
 	return dial(s.path, "rw", s.opts.BusyTimeout, "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
-		"cache_size = -16384", "wal_autocheckpoint = 4000", "trusted_schema = OFF")
+		"cache_size = -16384", "wal_autocheckpoint = 4000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
 }
 
 // load reads what is kept in memory.
@@ -186,6 +186,7 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
+	s.committed = s.last
 	s.clock = newClock(s.opts.Now, recorded)
 	if ahead := time.Duration(recorded-s.opts.Now().UnixMicro()) * time.Microsecond; ahead > time.Second {
 		s.opts.Log.Warn("the wall clock is behind the ledger's; times in the ledger are ahead by as much", "path", s.path, "by", ahead)
@@ -285,4 +286,13 @@ func (f *files) check() error {
 		}
 	}
 	return nil
+}
+
+// log is the size of the write-ahead log.
+func (f *files) log() int64 {
+	info, err := os.Stat(f.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }

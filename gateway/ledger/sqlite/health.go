@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -88,6 +87,10 @@ func (s *Store) tend() {
 	if s.ill.Load() == nil {
 		if err := s.files.check(); err != nil {
 			s.fail(err)
+		} else if s.files.log() > maxLog {
+			if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
+				s.fail(err)
+			}
 		}
 		return
 	}
@@ -97,14 +100,6 @@ func (s *Store) tend() {
 	}
 	s.ill.Store(nil)
 	s.opts.Log.Info("the ledger can be written again", "path", s.path)
-}
-
-// recover tries whether the store works again.
-func (s *Store) recover() error {
-	if err := s.files.check(); err != nil {
-		return err
-	}
-	return s.touch()
 }
 
 // reader is a connection that reads, opened when it is first needed.
@@ -158,16 +153,4 @@ func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
 		err := f(c)
 		return errors.Join(err, c.exec("ROLLBACK"))
 	})
-}
-
-// sleep is a bounded pause in a long job.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

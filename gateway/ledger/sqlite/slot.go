@@ -86,18 +86,12 @@ func (s *slot) wake(at int64) {
 	s.state, s.nextAt, s.attempts, s.diedAt = ledger.Due, at, 0, 0
 }
 
-// expire ends a lease that is over: nobody knows whether what was in flight has
-// landed or will.
-func (s *slot) expire(now, settle int64) {
+// lease gives the newest state to whoever holds token. If a lease was over, nobody
+// knows whether what was in flight has landed or will.
+func (s *slot) lease(token, now, lease, settle int64) {
 	if s.state == ledger.Leased {
 		s.doubt(s.inflight, now+settle)
-		s.state, s.nextAt = ledger.Due, now
 	}
-}
-
-// lease gives the newest state to whoever holds token.
-func (s *slot) lease(token, now, lease, settle int64) {
-	s.expire(now, settle)
 	s.state, s.inflight, s.token, s.claimedAt, s.nextAt = ledger.Leased, s.desired, token, now, now+lease
 	s.attempts++
 }

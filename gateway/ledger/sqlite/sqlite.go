@@ -60,14 +60,21 @@ type Store struct {
 	ill     atomic.Pointer[canonical.Error] // why nothing can be written; nil if it can
 
 	// The writer's own.
-	conn   *conn
-	files  files
-	full   bool  // it waits for the disk
-	last   int64 // the last version or token given out
-	routes map[string]ledger.Route
+	conn  *conn
+	files files
+	full  bool  // it waits for the disk
+	last  int64 // the last version or token given out
+	// committed is the last that is in the file.
+	committed int64
+	routes    map[string]ledger.Route
 
 	sweeping sync.Mutex
 	cursor   cursor
+
+	erasing sync.Mutex
+	// erased has the digests of customers that are deleted, but may still be read
+	// in the write-ahead log.
+	erased map[[32]byte]struct{}
 }
 
 var _ ledger.Store = (*Store)(nil)
@@ -110,6 +117,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		path: path, opts: o, settleFor: o.Settle.Microseconds(), lock: lock,
 		tally: tally{routes: make(map[string]*count)}, readers: make(chan *reader, readerCount),
 		queue: make(chan *write, maxQueue), ended: make(chan struct{}), routes: make(map[string]ledger.Route),
+		erased: make(map[[32]byte]struct{}),
 	}
 	if err := s.open(ctx); err != nil {
 		if s.conn != nil {
@@ -141,6 +149,9 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.touch(); err != nil {
 		return fmt.Errorf("sqlite: write %s: %w", s.path, s.unavailable(err))
 	}
+	if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
+		return fmt.Errorf("sqlite: write %s: %w", s.path, s.unavailable(err))
+	}
 	s.files, err = remember(s.path)
 	return err
 }
@@ -157,6 +168,7 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.closing.Unlock()
 	<-s.ended
+	s.ill.Store(s.shut())
 	var errs []error
 	for range readerCount {
 		r := <-s.readers

@@ -193,6 +193,9 @@ func (s *Store) transact(group []*write) error {
 	if t.failed == nil && t.wrote {
 		t.exec("UPDATE ledger SET last = ?, now = ? WHERE id = 1", s.last, s.clock.last.Load())
 	}
+	if t.failed == nil && t.wrote {
+		t.failed = s.files.check()
+	}
 	if t.failed == nil {
 		t.failed = s.conn.exec("COMMIT")
 	}
@@ -200,11 +203,6 @@ func (s *Store) transact(group []*write) error {
 		// SQLite has rolled back by itself after some errors, and then refuses.
 		_ = s.conn.exec("ROLLBACK")
 		return t.failed
-	}
-	if t.wrote {
-		if err := s.files.check(); err != nil {
-			return err
-		}
 	}
 	s.settle(t)
 	return nil
@@ -228,6 +226,9 @@ func (s *Store) sync(full bool) error {
 
 // settle takes over what a transaction changed in memory.
 func (s *Store) settle(t *txn) {
+	if t.wrote {
+		s.committed = s.last
+	}
 	s.tally.apply(t.moves)
 	for name, r := range t.routes {
 		s.routes[name] = r
