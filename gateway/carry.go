@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +21,9 @@ const (
 
 // open reads the state of a lease. An error means that it can never be sent.
 func (g *Gateway) open(r *route, lease *ledger.Lease) (*canonical.Upsert, *canonical.Error) {
+	if lease.Damaged != nil {
+		return nil, canonical.AsError(lease.Damaged)
+	}
 	if lease.Payload == nil {
 		return nil, &canonical.Error{Code: canonical.GatewayInternal, Provider: r.provider, Message: "the state is no longer held; send the customer again"}
 	}
@@ -65,7 +69,10 @@ func (g *Gateway) carry(ctx context.Context, r *route, base *canonical.Upsert, l
 // of it.
 func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time) {
 	f := finishOf(lease, result)
-	f.Unsure, f.Forget, f.Identity = trip.unsure, trip.forget, trip.identity
+	f.Unsure, f.Forget = trip.unsure, trip.forget
+	if result.Err == nil && !bytes.Equal(trip.identity, lease.Identity) {
+		f.Identity = trip.identity
+	}
 	g.judge(r, lease, result, &f, started)
 	if e := result.Err; e != nil && e.Code == canonical.UpstreamRateLimited {
 		g.holdRoute(r, f.Delay)
@@ -85,10 +92,15 @@ type trip struct {
 // travel translates the state and sends it to the end.
 func (r *route) travel(ctx context.Context, base *canonical.Upsert, lease *ledger.Lease, result *Result) (t trip) {
 	u := base.For(r.Name, r.provider, lease.RemoteID)
+	notice, ok := r.recognize(&u, lease, result, &t)
+	if !ok {
+		return t
+	}
 	request := r.prepare(&u, lease.Strict, result)
 	if request == nil {
 		return t
 	}
+	result.Warnings = append(result.Warnings, notice...)
 	result.RemoteID = lease.RemoteID
 	t.unsure = r.follow(ctx, &u, request, result)
 	if result.Err == nil || result.Err.Code != canonical.UpstreamNotFound || u.RemoteID != lease.RemoteID || u.RemoteID == "" {
@@ -104,9 +116,43 @@ func (r *route) travel(ctx context.Context, base *canonical.Upsert, lease *ledge
 	*result = Result{Attempts: sent}
 	result.of(r)
 	if request = r.prepare(&again, lease.Strict, result); request != nil {
+		result.Warnings = append(result.Warnings, notice...)
 		t.unsure = r.follow(ctx, &again, request, result) || t.unsure
 	}
 	return t
+}
+
+// IdentityChange says what follows when all keys change by which the provider
+// finds a customer.
+type IdentityChange string
+
+// The identity changes. The empty one is a warning.
+const (
+	IdentityWarn   IdentityChange = "warn"   // it is sent, with a notice
+	IdentityRefuse IdentityChange = "refuse" // it is not sent
+	IdentityFollow IdentityChange = "follow" // the adapter gives the record the new keys, if it can
+)
+
+// recognize compares what the provider finds the customer by with what it was
+// until now, and reports whether the state may be sent.
+func (r *route) recognize(u *canonical.Upsert, lease *ledger.Lease, result *Result, t *trip) (notice []canonical.Notice, ok bool) {
+	if r.keyer == nil {
+		return nil, true
+	}
+	id := r.keyer.Identity(*u)
+	t.identity = id.Keep(lease.Identity)
+	if !id.Changed(lease.Identity) {
+		return nil, true
+	}
+	switch r.Identity {
+	case IdentityRefuse:
+		result.fail(id.Refusal(r.provider), false)
+		return nil, false
+	case IdentityFollow:
+		u.Follow = true
+		return nil, true
+	}
+	return []canonical.Notice{id.Notice(r.provider, lease.RemoteID)}, true
 }
 
 func finishOf(lease *ledger.Lease, result *Result) ledger.Finish {

@@ -84,7 +84,7 @@ func contain(b *testing.B, bad http.HandlerFunc) {
 			for n := range perRound {
 				<-tick.C
 				wg.Go(func() {
-					id := fmt.Sprintf("cust-%d-%d", round, n)
+					id := fmt.Sprintf("cust-%d", round*perRound+n+1)
 					c, err := canonical.DecodeCustomer(id, withIDs(body, id))
 					if err != nil {
 						b.Error(err)

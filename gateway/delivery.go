@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"customer-gateway/canonical"
@@ -77,7 +76,7 @@ func (r *route) follow(ctx context.Context, u *canonical.Upsert, request *canoni
 		result.Attempts += got.Attempts
 		result.Warnings = append(result.Warnings, got.Outcome.Notices...)
 		if got.Outcome.RemoteID != "" {
-			result.RemoteID = strings.Clone(got.Outcome.RemoteID) // it shares the reply's memory
+			result.RemoteID = got.Outcome.RemoteID
 		}
 		if got.Err != nil {
 			result.fail(got.Err, sent.Method != http.MethodGet && got.Err.Op == sent.Op)

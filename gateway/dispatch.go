@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"customer-gateway/canonical"
@@ -41,8 +40,6 @@ func (g *Gateway) dispatch(ctx context.Context, r *route) {
 	d := dispatcher{Gateway: g, route: r, window: g.backgroundWindow(r), most: g.abreast(r)}
 	var active int
 	ended := make(chan struct{})
-	var groups sync.WaitGroup
-	defer groups.Wait()
 	for {
 		pause := pollEvery/2 + rand.N(pollEvery)
 		if free, wait := d.room(active); free > 0 {
@@ -168,6 +165,7 @@ func (d *dispatcher) carryAll(group []ledger.Lease) {
 type row struct {
 	lease  *ledger.Lease
 	upsert canonical.Upsert
+	notice []canonical.Notice // of a changed identity
 	result Result
 	trip   trip
 }
@@ -176,8 +174,7 @@ type row struct {
 // itself.
 func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 	started := time.Now()
-	var rows []*row
-	var upserts []canonical.Upsert
+	rows := make([]*row, 0, len(group))
 	for i := range group {
 		lease := &group[i]
 		base, failed := d.open(d.route, lease)
@@ -187,12 +184,7 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 		}
 		w := &row{lease: lease, upsert: base.For(d.Name, d.provider, lease.RemoteID)}
 		w.result.of(d.route)
-		w.result.RemoteID = lease.RemoteID
 		rows = append(rows, w)
-		upserts = append(upserts, w.upsert)
-	}
-	if len(rows) == 0 {
-		return
 	}
 	func() {
 		defer func() {
@@ -203,7 +195,7 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 				}
 			}
 		}()
-		d.sendBatch(ctx, rows, upserts)
+		d.sendBatch(ctx, rows)
 	}()
 	for _, w := range rows {
 		d.conclude(d.route, w.lease, &w.result, w.trip, started)
@@ -211,49 +203,79 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 }
 
 // sendBatch sends the rows and fills in what became of each.
-func (d *dispatcher) sendBatch(ctx context.Context, rows []*row, upserts []canonical.Upsert) {
-	request, translated := d.batcher.TranslateBatch(upserts)
-	if request == nil {
-		d.readRows(ctx, rows, translated, nil)
-		return
+func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
+	together := make([]*row, 0, len(rows))
+	for _, w := range rows {
+		var ok bool
+		if w.notice, ok = d.recognize(&w.upsert, w.lease, &w.result, &w.trip); ok {
+			w.result.RemoteID = w.lease.RemoteID
+			together = append(together, w)
+		}
+	}
+	request, translated := d.batcher.TranslateBatch(upserts(together))
+	// Strict rows that would lose something are left out.
+	kept := together[:0:0]
+	for i, w := range together {
+		t := &translated[i]
+		if t.Err == nil && w.lease.Strict {
+			t.Err = refuseLosses(d.provider, t.Outcome.Notices)
+		}
+		if t.Err != nil {
+			w.result.fail(canonical.AsError(t.Err), false)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	if len(kept) < len(together) {
+		request, translated = d.batcher.TranslateBatch(upserts(kept))
+	}
+	for i, w := range kept {
+		w.result.Warnings = append(translated[i].Outcome.Notices, w.notice...)
 	}
 	var read []canonical.Row
-	got := d.Transport.Do(ctx, request, func(reply *canonical.Reply) (canonical.Outcome, error) {
-		read = d.batcher.InterpretBatch(upserts, request, reply)
-		return canonical.Outcome{}, allFailed(read, translated)
-	})
-	for i, w := range rows {
-		if translated[i].Err != nil {
+	var got transport.Result
+	if request != nil {
+		us := upserts(kept)
+		got = d.Transport.Do(ctx, request, func(reply *canonical.Reply) (canonical.Outcome, error) {
+			read = d.batcher.InterpretBatch(us, request, reply)
+			return canonical.Outcome{}, wholeCall(read, translated)
+		})
+	}
+	for i, w := range kept {
+		if next := translated[i].Outcome.Next; next != nil { // it goes by itself
+			w.trip.unsure = d.follow(ctx, &w.upsert, next, &w.result)
 			continue
 		}
 		w.result.Attempts, w.trip.unsure = got.Attempts, got.Unsure
-	}
-	if got.Err != nil {
-		// The call failed as a whole: for every row that was in it.
-		for i := range translated {
-			if translated[i].Err == nil {
-				translated[i].Err = got.Err
-			}
+		if got.Err != nil {
+			w.result.fail(got.Err, true)
+			continue
 		}
-		read = translated
+		d.readRow(ctx, w, &read[i], request)
 	}
-	d.readRows(ctx, rows, read, request)
 }
 
-// allFailed returns the error of a call none of whose rows came through because
-// of the call itself, so that the layers below judge it as they judge any other.
-func allFailed(read, translated []canonical.Row) error {
+func upserts(rows []*row) []canonical.Upsert {
+	all := make([]canonical.Upsert, len(rows))
+	for i, w := range rows {
+		all[i] = w.upsert
+	}
+	return all
+}
+
+// wholeCall returns the error of a call that failed as a whole, so that the layers
+// below judge it as they judge any other: all its rows have it, and it is about no
+// customer.
+func wholeCall(read, translated []canonical.Row) error {
 	var first *canonical.Error
 	for i := range read {
-		if translated[i].Err != nil {
+		if translated[i].Outcome.Next != nil {
 			continue // it was not in the call
 		}
 		e := canonical.AsError(read[i].Err)
 		switch {
-		case e == nil, first != nil && e.Code != first.Code:
+		case e == nil, e.Code.Info().Acts == canonical.ActsCaller, first != nil && e.Code != first.Code:
 			return nil
-		case e.Code.Info().Acts == canonical.ActsCaller:
-			return nil // about this customer
 		}
 		first = e
 	}
@@ -263,27 +285,24 @@ func allFailed(read, translated []canonical.Row) error {
 	return first
 }
 
-// readRows fills in the results from the rows. What is not finished with this
-// request goes on by itself.
-func (d *dispatcher) readRows(ctx context.Context, rows []*row, read []canonical.Row, request *canonical.Request) {
-	for i, w := range rows {
-		got := &read[i]
-		w.result.Warnings = append(w.result.Warnings, got.Outcome.Notices...)
-		if got.Outcome.RemoteID != "" {
-			w.result.RemoteID = got.Outcome.RemoteID
+// readRow fills in the result of a row from what the reply says of it. What is not
+// finished with this request goes on by itself.
+func (d *dispatcher) readRow(ctx context.Context, w *row, got *canonical.Row, request *canonical.Request) {
+	w.result.Warnings = append(w.result.Warnings, got.Outcome.Notices...)
+	if got.Outcome.RemoteID != "" {
+		w.result.RemoteID = got.Outcome.RemoteID
+	}
+	switch {
+	case got.Err != nil:
+		e := *canonical.AsError(got.Err)
+		e.Provider = d.provider
+		if e.Op == "" {
+			e.Op = request.Op
 		}
-		switch {
-		case got.Err != nil:
-			e := *canonical.AsError(got.Err)
-			e.Provider = d.provider
-			if request != nil && e.Op == "" {
-				e.Op = request.Op
-			}
-			w.result.fail(&e, request != nil)
-		case got.Outcome.Next != nil:
-			w.trip.unsure = d.follow(ctx, &w.upsert, got.Outcome.Next, &w.result) || w.trip.unsure
-		default:
-			w.result.succeed(got.Outcome.Action)
-		}
+		w.result.fail(&e, true)
+	case got.Outcome.Next != nil:
+		w.trip.unsure = d.follow(ctx, &w.upsert, got.Outcome.Next, &w.result) || w.trip.unsure
+	default:
+		w.result.succeed(got.Outcome.Action)
 	}
 }

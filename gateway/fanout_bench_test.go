@@ -22,6 +22,7 @@ import (
 	"customer-gateway/adapters/provider"
 	"customer-gateway/canonical"
 	"customer-gateway/gateway"
+	"customer-gateway/gateway/ledger"
 	"customer-gateway/gateway/metrics"
 	"customer-gateway/gateway/transport"
 )
@@ -48,7 +49,7 @@ func compareFanOut(b *testing.B, routes, callers int) {
 		b.Fatal(err)
 	}
 	up := startUpstreams(b, 0)
-	viaGateway := gatewayFanOut(b, up, routes)
+	viaGateway := gatewayFanOut(b, up, routes, nil)
 	byHand := handFanOut(b, up, routes)
 	const turns = 10
 	var took [2]time.Duration
@@ -96,7 +97,7 @@ func BenchmarkUpsert(b *testing.B) {
 	up := startUpstreams(b, 0)
 	for _, n := range []int{1, 5} {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
-			fanOut := gatewayFanOut(b, up, n)
+			fanOut := gatewayFanOut(b, up, n, nil)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := fanOut(body); err != nil {
@@ -130,16 +131,14 @@ func startUpstreams(tb testing.TB, latency time.Duration) map[string]*url.URL {
 	urls := map[string]*url.URL{}
 	for name, reply := range upstreamReply {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
+			body, _ := io.ReadAll(r.Body)
 			time.Sleep(latency)
 			w.Header().Set("Content-Type", "application/json")
 			if strings.HasSuffix(r.URL.Path, "/token") {
 				_, _ = io.WriteString(w, `{"accessToken":"t","tokenType":"Bearer","expiresIn":86400}`)
 				return
 			}
-			// Where the path names the customer, so does the answer.
-			id := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
-			_, _ = io.WriteString(w, strings.Replace(reply, `"cust-1001"`, `"`+id+`"`, 1))
+			_, _ = io.WriteString(w, replyAbout(reply, r.URL.Path, body))
 		}))
 		tb.Cleanup(s.Close)
 		u, err := url.Parse(s.URL)
@@ -149,6 +148,17 @@ func startUpstreams(tb testing.TB, latency time.Duration) map[string]*url.URL {
 		urls[name] = u
 	}
 	return urls
+}
+
+// replyAbout makes a reply one about the customer of the request, under a remote
+// id of his own.
+func replyAbout(reply, path string, body []byte) string {
+	number := path[strings.LastIndexByte(path, '/')+1:]
+	if _, id, found := bytes.Cut(body, []byte("cust-")); found {
+		number = string(id[:bytes.IndexFunc(id, func(r rune) bool { return r < '0' || r > '9' })])
+	}
+	number = strings.TrimPrefix(number, "cust-")
+	return strings.NewReplacer(`"cust-1001"`, `"cust-`+number+`"`, "88SSn", number, "176671442", "1"+number, "1d8a161fbe", number, `{"id":42`, `{"id":`+strings.TrimLeft(number, "0")).Replace(reply)
 }
 
 // benchRoutes opens the first n providers.
@@ -174,9 +184,9 @@ func benchRoutes(tb testing.TB, up map[string]*url.URL, n int, m *metrics.Metric
 	return routes
 }
 
-func gatewayFanOut(tb testing.TB, up map[string]*url.URL, n int) func([]byte) error {
+func gatewayFanOut(tb testing.TB, up map[string]*url.URL, n int, store ledger.Store) func([]byte) error {
 	m := metrics.New()
-	g, err := gateway.New(benchRoutes(tb, up, n, m, 10*time.Second), gateway.Options{Observer: m})
+	g, err := gateway.New(benchRoutes(tb, up, n, m, 10*time.Second), gateway.Options{Observer: m, Store: store})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -191,12 +201,12 @@ func gatewayFanOut(tb testing.TB, up map[string]*url.URL, n int) func([]byte) er
 		if err != nil {
 			return fmt.Errorf("%v: %v", err, canonical.AsError(err).Fields)
 		}
-		e, err := g.Upsert(context.Background(), gateway.Command{Customer: c})
+		e, err := g.Upsert(context.Background(), gateway.Command{Customer: c, Body: body})
 		if err != nil {
 			return err
 		}
 		for _, r := range e.Results {
-			if r.Status.Failed() {
+			if r.Status.Failed() || r.Status == gateway.StatusPending {
 				return fmt.Errorf("%s: %v: %s %v", r.Route, r.Err, r.Err.Message, r.Err.Fields)
 			}
 		}
@@ -207,7 +217,8 @@ func gatewayFanOut(tb testing.TB, up map[string]*url.URL, n int) func([]byte) er
 // withIDs makes the customer another one, and states the shop's id, which saves
 // the search for it.
 func withIDs(body []byte, id string) []byte {
-	return bytes.Replace(body, []byte(`"cust-1001"`), []byte(`"`+id+`","externalIds":{"magento":"42"}`), 1)
+	number := strings.TrimLeft(strings.TrimPrefix(id, "cust-"), "0")
+	return bytes.Replace(body, []byte(`"cust-1001"`), []byte(`"`+id+`","externalIds":{"magento":"`+number+`"}`), 1)
 }
 
 // ids lends customer ids of one length.

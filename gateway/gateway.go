@@ -38,6 +38,9 @@ type Route struct {
 	// Batch bounds the customers in one request of an adapter that can take many;
 	// 0 for the adapter's own limit, 1 for one at a time.
 	Batch int
+	// Identity says what follows when the provider's keys of a customer change.
+	// Default IdentityWarn.
+	Identity IdentityChange
 }
 
 // Options adjust a Gateway. The zero value is usable.
@@ -91,6 +94,7 @@ type route struct {
 	Route
 	provider string
 	batcher  canonical.Batcher // nil if the provider takes one customer a time
+	keyer    canonical.Keyer   // nil if no key of the provider's can change
 	locks    keyed
 	news     chan struct{} // wakes the dispatcher
 }
@@ -143,6 +147,7 @@ func newRoute(r Route) *route {
 	}
 	made := &route{Route: r, provider: r.Adapter.Name(), news: make(chan struct{}, 1)}
 	made.batcher, _ = r.Adapter.(canonical.Batcher)
+	made.keyer, _ = r.Adapter.(canonical.Keyer)
 	if made.batcher != nil {
 		if limit := made.batcher.BatchLimit(); made.Batch <= 0 || made.Batch > limit {
 			made.Batch = limit

@@ -10,6 +10,7 @@ import (
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway/ledger"
+	"customer-gateway/gateway/transport"
 )
 
 // keeper is what a gateway with a ledger has more than one without.
@@ -187,7 +188,7 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 			})
 		case cmd.Async:
 			e.Results[i].of(r)
-			e.Results[i].pend(nil, p.NextAt)
+			e.Results[i].pend(r.closed(), p.NextAt)
 			r.wake()
 		default:
 			f := &flight{done: make(chan struct{})}
@@ -227,7 +228,7 @@ func (f *flight) wait(ctx context.Context, r *route, result *Result) {
 		case <-f.done:
 		default:
 			result.of(r)
-			result.pend(nil, time.Time{})
+			result.pend(r.closed(), time.Time{})
 			return
 		}
 	}
@@ -258,13 +259,16 @@ func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string,
 	news := g.news.join(place{r.Name, customer})
 	defer g.news.leave(place{r.Name, customer}, news)
 	for {
-		slot, err := g.store.Slot(waiting, r.Name, customer)
+		slot, err := g.store.Slot(ctx, r.Name, customer)
 		if err != nil {
 			result.pend(canonical.AsError(err), time.Time{})
 			return
 		}
 		got, final := resultOf(&slot, version)
 		got.of(r)
+		if !final && got.Err == nil {
+			got.Err = r.closed()
+		}
 		*result = got
 		if final || waiting.Err() != nil {
 			return
@@ -285,6 +289,14 @@ func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string,
 		case <-waiting.Done():
 		}
 	}
+}
+
+// closed says that nothing goes out because the route is paused, or nil.
+func (r *route) closed() *canonical.Error {
+	if s := r.Transport.State(); s.Gate != transport.GatePaused {
+		return nil
+	}
+	return &canonical.Error{Code: canonical.RoutePaused, Provider: r.provider, Message: "an operator has paused the route; it goes on when it is resumed"}
 }
 
 // carryDue takes a slot that is due to its provider and reports whether it could.

@@ -32,8 +32,8 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 	if err := g.stateless(); err != nil {
 		return nil, err
 	}
-	if err := g.settler.flush(ctx); err != nil {
-		return nil, unsettled(err)
+	if err := g.caughtUp(ctx); err != nil {
+		return nil, err
 	}
 	known, err := g.store.Customer(ctx, id)
 	if err != nil {
@@ -63,12 +63,30 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 		}
 		s.Err = result.Err
 	}
+	if state, err := canonical.DecodeCustomer(id, known.Payload); err == nil {
+		base := canonical.NewUpsert(state)
+		for i := range c.Routes {
+			if s := &c.Routes[i]; s.Desired == c.Version {
+				result := Result{Route: s.Route, RemoteID: s.RemoteID, Warnings: s.Warnings}
+				g.restate(&base, &result)
+				s.Warnings = result.Warnings
+			}
+		}
+	}
 	return c, nil
 }
 
-// unsettled is the error of a reading that would miss what has happened.
-func unsettled(err error) error {
-	return &canonical.Error{Code: canonical.GatewayStoreUnavailable, Message: "the ledger does not take the latest results now", RetryAfter: time.Second, Err: err}
+// readWait is how long a reading waits for results to be written.
+const readWait = 2 * time.Second
+
+// caughtUp waits until the store has all results so far.
+func (g *Gateway) caughtUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readWait)
+	defer cancel()
+	if err := g.settler.flush(ctx); err != nil {
+		return &canonical.Error{Code: canonical.GatewayStoreUnavailable, Message: "the ledger does not take the latest results now; /readyz names the reason", RetryAfter: time.Second, Err: err}
+	}
+	return nil
 }
 
 // Operation returns what has become of an accepted upsert by now.
@@ -80,8 +98,8 @@ func (g *Gateway) Operation(ctx context.Context, id string) (*Envelope, error) {
 	if !ok {
 		return nil, &canonical.Error{Code: canonical.RequestNotFound, Message: "that is not the id of an operation"}
 	}
-	if err := g.settler.flush(ctx); err != nil {
-		return nil, unsettled(err)
+	if err := g.caughtUp(ctx); err != nil {
+		return nil, err
 	}
 	op, err := g.store.Operation(ctx, version)
 	if err != nil {
@@ -196,8 +214,8 @@ func (g *Gateway) Erase(ctx context.Context, id string) error {
 	if err := g.stateless(); err != nil {
 		return err
 	}
-	if err := g.settler.flush(ctx); err != nil {
-		return unsettled(err)
+	if err := g.caughtUp(ctx); err != nil {
+		return err
 	}
 	return g.store.Erase(ctx, id)
 }
@@ -220,6 +238,9 @@ func (g *Gateway) Patch(ctx context.Context, id string, patch []byte, cmd Comman
 	wanted := cmd.Match
 	for range maxRaces {
 		known, err := g.store.Customer(ctx, id)
+		if err == nil && known.Damaged != nil {
+			err = known.Damaged
+		}
 		if err == nil && known.Payload == nil {
 			err = &canonical.Error{Code: canonical.RequestNotFound,
 				Message: "the gateway no longer holds the state of this customer, since every route has it; PUT the whole customer, or have the operator set ledger.retain: latest"}
