@@ -139,7 +139,7 @@ type Adapter struct {
 	header    http.Header
 }
 
-var _ canonical.Adapter = (*Adapter)(nil)
+var _ canonical.Keyer = (*Adapter)(nil)
 
 // New returns the adapter for a checked Config.
 func New(c Config) *Adapter {
@@ -178,16 +178,13 @@ func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical
 	} else {
 		a.person(m, u)
 	}
-	for _, d := range u.ProviderData {
-		if inner := d.Object.Get(action); d.Object.Len() == 1 && inner.Kind() == canonical.KindObject {
-			m.MergeAt(&m.Body, "", canonical.JoinPointer("/providerData", d.Key, action), inner)
-			continue
-		}
-		m.Merge(&m.Body, "", d, d.Object)
-	}
+	mergeData(m, u, action)
 	notices, err := m.Finish()
 	if err != nil {
 		return nil, nil, err
+	}
+	if u.Follow { // no call of April's gives a record another key
+		notices = append(notices, a.Identity(u).Notice(name, u.RemoteID))
 	}
 	body := canonical.NewObject(1)
 	body.Set(action, m.Body)
@@ -202,6 +199,51 @@ func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical
 	}, notices, nil
 }
 
+// mergeData lays the caller's providerData over the body, with or without the
+// action around it.
+func mergeData(m *mapping.Mapper, u canonical.Upsert, action string) {
+	for _, d := range u.ProviderData {
+		if inner := d.Object.Get(action); d.Object.Len() == 1 && inner.Kind() == canonical.KindObject {
+			m.MergeAt(&m.Body, "", canonical.JoinPointer("/providerData", d.Key, action), inner)
+			continue
+		}
+		m.Merge(&m.Body, "", d, d.Object)
+	}
+}
+
+// Identity returns the business key beside the merchant: a consumer's e-mail
+// address, or an organization's own id. How April compares addresses is not
+// published, so that two spellings are two keys here.
+func (a *Adapter) Identity(u canonical.Upsert) canonical.Identity {
+	action, table := a.table(u)
+	m := table.Start(u)
+	defer m.Close()
+	field := "emailAddress"
+	if u.Customer.IsOrganization() {
+		field = "referenceCustomerId"
+		m.Put(field, canonical.Text(u.ID))
+	} else {
+		a.email(m, u.Customer)
+	}
+	mergeData(m, u, action)
+	id := canonical.Identity{Customer: u.ID}
+	value := strings.TrimSpace(m.Body.Get(field).Str())
+	if value == "" {
+		return id
+	}
+	key := canonical.IdentityKey{Text: action + " " + value, Field: field}
+	for _, l := range m.Links() {
+		if l.To == field {
+			key.Pointer = l.Pointer(u.Customer)
+		}
+	}
+	if key.Pointer == "/id" { // it never changes, unlike what makes it the key
+		key.Pointer = "/kind"
+	}
+	id.Keys = []canonical.IdentityKey{key}
+	return id
+}
+
 // Interpret reads the reply.
 func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
 	if got.Status >= 200 && got.Status < 300 {
@@ -213,7 +255,7 @@ func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *ca
 // success accepts only a body that names the customer.
 func (a *Adapter) success(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
 	body, ok := got.JSON()
-	id, merchant := body.Get("customerId").Str(), body.Get("merchantId").Str()
+	id, merchant := strings.Clone(body.Get("customerId").Str()), body.Get("merchantId").Str()
 	switch {
 	case !ok:
 		return canonical.Outcome{}, canonical.Refusal(name, sent, got, canonical.UpstreamInvalidResponse, "the answer is not JSON; check base_url")

@@ -206,3 +206,18 @@ func TestRandom(t *testing.T) {
 		}
 	}
 }
+
+// TestLive plays the suite of emulators.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
+		box := sandbox.New(sandbox.Options{})
+		server := httptest.NewServer(box)
+		t.Cleanup(server.Close)
+		route := box.Route()
+		merchant, _ := route.Settings["merchant_id"].(string)
+		return adaptertest.Live{Adapter: New(Config{MerchantID: merchant, Organization: true}), Provider: box, Send: func(req *canonical.Request) *canonical.Reply {
+			return adaptertest.Send(t, server.URL, req, http.Header{"Authorization": {"Bearer " + route.Credentials["api_key"]}})
+		}}
+	})
+}

@@ -70,6 +70,33 @@ func (s *Sandbox) Records() []emulator.Record {
 	return list
 }
 
+// Delete removes the customer with the given customerId, as somebody at April
+// would, and reports whether there was one.
+func (s *Sandbox) Delete(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, rec := range s.records {
+		if rec.id != id {
+			continue
+		}
+		delete(s.records, key)
+		s.order = slices.DeleteFunc(s.order, func(k businessKey) bool { return k == key })
+		s.forget(rec)
+		s.bytes -= rec.size
+		return true
+	}
+	return false
+}
+
+// forget removes a record from those found by its e-mail address; s.mu is held.
+func (s *Sandbox) forget(rec *record) {
+	at := rec.emailKey()
+	s.byEmail[at] = slices.DeleteFunc(s.byEmail[at], func(k businessKey) bool { return k == rec.key })
+	if len(s.byEmail[at]) == 0 {
+		delete(s.byEmail, at)
+	}
+}
+
 func (r *record) record() emulator.Record {
 	doc, err := json.Marshal(r.document())
 	if err != nil { // documents are made of decoded JSON
@@ -127,10 +154,7 @@ func (s *Sandbox) upsert(merchant, action string, body map[string]any, size int)
 		s.order = append(s.order, key)
 	}
 	if exists && old.emailKey() != next.emailKey() {
-		s.byEmail[old.emailKey()] = slices.DeleteFunc(s.byEmail[old.emailKey()], func(k businessKey) bool { return k == key })
-		if len(s.byEmail[old.emailKey()]) == 0 {
-			delete(s.byEmail, old.emailKey())
-		}
+		s.forget(old)
 	}
 	if !exists || old.emailKey() != next.emailKey() {
 		s.byEmail[next.emailKey()] = append(s.byEmail[next.emailKey()], key)
