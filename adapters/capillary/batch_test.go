@@ -1,7 +1,9 @@
 package capillary
 
 import (
+	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -41,7 +43,9 @@ func TestInterpretBatch(t *testing.T) {
 		id      string
 		code    canonical.Code
 		pointer string
+		again   bool // by itself
 	}
+	both := [2]row{{again: true}, {again: true}}
 	tests := []struct {
 		name   string
 		status int
@@ -54,11 +58,20 @@ func TestInterpretBatch(t *testing.T) {
 		{"one is busy", 200, `{"response":[{"errors":[{"code":"521"}]},` + third + `],"failureCount":1}`, [2]row{{code: canonical.UpstreamBusy}, {id: "103"}}},
 		{"one in part", 200, `{"response":[` + first + `,{"entityId":103,"errors":[{"code":3017,"message":"status label invalid"}]}]}`,
 			[2]row{{id: "101"}, {id: "103", code: canonical.UpstreamPartiallyApplied, pointer: "/loyalty/status"}}},
-		{"reversed", 200, `{"response":[` + third + `,` + first + `]}`, [2]row{{code: canonical.UpstreamOutcomeUnknown}, {code: canonical.UpstreamOutcomeUnknown}}},
-		{"reversed, one without identifiers", 200, `{"response":[{"errors":[{"code":8014}]},` + first + `]}`, [2]row{{code: canonical.UpstreamOutcomeUnknown}, {code: canonical.UpstreamOutcomeUnknown}}},
-		{"one missing", 200, `{"response":[` + first + `]}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
-		{"a single row as an object", 200, `{"response":` + first + `}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
-		{"all refused", 400, `{"errors":[{"code":1060,"message":"Batch limit size exceeded."}]}`, [2]row{{code: canonical.UpstreamMisconfigured}, {code: canonical.UpstreamMisconfigured}}},
+		{"reversed", 200, `{"response":[` + third + `,` + first + `]}`, both},
+		{"reversed, one without identifiers", 200, `{"response":[{"errors":[{"code":8014}]},` + first + `]}`, both},
+		{"one missing", 200, `{"response":[` + first + `]}`, both},
+		{"a single row as an object", 200, `{"response":` + first + `}`, both},
+		{"too many", 400, `{"errors":[{"code":1060,"message":"Batch limit size exceeded."}]}`, both},
+		{"one spoils the body", 400, `{"errors":[{"code":400,"message":"Invalid input."}]}`, both},
+		{"one spoils the body, as 200", 200, `{"errors":[{"code":8014,"message":"Invalid Primary Id"}]}`, both},
+		{"one annoys a proxy", 400, `<html><h1>400 Bad Request</h1></html>`, both},
+		{"path", 404, `{"errors":[{"code":404,"message":"no"}]}`, [2]row{{code: canonical.UpstreamMisconfigured}, {code: canonical.UpstreamMisconfigured}}},
+		{"source", 400, `{"errors":[{"code":8003,"message":"Invalid source"}]}`, [2]row{{code: canonical.UpstreamMisconfigured}, {code: canonical.UpstreamMisconfigured}}},
+		{"token", 401, ``, [2]row{{code: canonical.UpstreamUnauthenticated}, {code: canonical.UpstreamUnauthenticated}}},
+		{"right", 403, `{"errors":[{"code":4000,"message":"Access is denied!"}]}`, [2]row{{code: canonical.UpstreamForbidden}, {code: canonical.UpstreamForbidden}}},
+		{"down", 503, ``, [2]row{{code: canonical.UpstreamUnavailable}, {code: canonical.UpstreamUnavailable}}},
+		{"truncated", 200, `{"response":[` + first, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
 		{"throttled", 429, `{"response":[` + first + `,` + third + `]}`, [2]row{{code: canonical.UpstreamRateLimited}, {code: canonical.UpstreamRateLimited}}},
 		{"rows of no kind", 200, `{"response":[null,7]}`, [2]row{{code: canonical.UpstreamInvalidResponse}, {code: canonical.UpstreamInvalidResponse}}},
 	}
@@ -75,7 +88,7 @@ func TestInterpretBatch(t *testing.T) {
 				t.Errorf("the refused row has %v, want to keep its error", rows[1].Err)
 			}
 			for i, want := range tt.want {
-				got := row{id: rows[2*i].Outcome.RemoteID}
+				got := row{id: rows[2*i].Outcome.RemoteID, again: rows[2*i].Outcome.Next != nil}
 				if e := canonical.AsError(rows[2*i].Err); e != nil {
 					got.code = e.Code
 					if len(e.Fields) > 0 {
@@ -85,8 +98,75 @@ func TestInterpretBatch(t *testing.T) {
 				if got != want {
 					t.Errorf("row %d = %+v, want %+v", 2*i, got, want)
 				}
+				alone, _, err := a.Translate(us[2*i])
+				if next := rows[2*i].Outcome.Next; err != nil || next != nil && !bytes.Equal(next.Body, alone.Body) {
+					t.Errorf("row %d goes on with %s, want %s", 2*i, next.Body, alone.Body)
+				}
 			}
 		})
+	}
+}
+
+// TestUnrepeatableBatch holds that nothing is sent twice that must not be: not even
+// where the rows of an answer cannot be told apart.
+func TestUnrepeatableBatch(t *testing.T) {
+	t.Parallel()
+	c := webEngage()
+	c.RepeatAfterUnknown = false
+	a := New(c)
+	us, req := batch(t, a)
+	for _, body := range []string{`{"response":[]}`, `{"response":[{"entityId":1}]}`, `{"response":[{"entityId":1,"result":{"profiles":[{"identifiers":[{"type":"externalId","value":"c3"}]}]}},{"entityId":2}]}`} {
+		for i, row := range a.InterpretBatch(us, req, reply(200, body)) {
+			if row.Err == nil || row.Outcome.Next != nil {
+				t.Errorf("%s: row %d = %+v, want an error", body, i, row)
+			}
+		}
+	}
+}
+
+// TestAlone holds which customers are not in a call with others.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	a := New(webEngage())
+	us := []canonical.Upsert{
+		upsert(t, "c1", `{"emails":[{"value":"one@example.com"}]}`),
+		upsert(t, "c2", `{"emails":[{"value":"One@example.com"}]}`),
+		upsert(t, "c3", `{"identifiers":[{"type":"mobile","value":"+49 170 1234567"}]}`),
+		upsert(t, "c4", `{"phoneNumbers":[{"value":"+491701234567"}]}`),
+		upsert(t, "c5", `{"providerData":{"capillary":{"referralCode":"r"}},"gender":"unspecified"}`),
+		upsert(t, "c6", `{}`),
+		upsert(t, "c7", `{}`),
+	}
+	us[5].Follow, us[5].RemoteID = true, "77"
+	req, rows := a.TranslateBatch(us)
+	body, err := canonical.Parse(req.Body)
+	if err != nil || body.Len() != 3 || !req.Repeatable {
+		t.Fatalf("body = %s, repeatable %v; want c1, c3 and c7, repeatable", req.Body, req.Repeatable)
+	}
+	read := a.InterpretBatch(us, req, reply(503, ``))
+	for i, u := range us {
+		alone, notices, err := a.Translate(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := rows[i].Outcome.Next
+		if wanted := i == 1 || i == 3 || i == 4 || i == 5; (next != nil) != wanted {
+			t.Errorf("row %d begins with %v, want by itself: %v", i, next, wanted)
+			continue
+		}
+		if !reflect.DeepEqual(rows[i].Outcome.Notices, notices) {
+			t.Errorf("row %d has the notices %v, want %v", i, rows[i].Outcome.Notices, notices)
+		}
+		if next == nil {
+			if e := canonical.AsError(read[i].Err); e == nil || e.Code != canonical.UpstreamUnavailable {
+				t.Errorf("row %d = %+v, want %s", i, read[i], canonical.UpstreamUnavailable)
+			}
+		} else if !reflect.DeepEqual(next, alone) || !reflect.DeepEqual(read[i].Outcome.Next, alone) || read[i].Err != nil {
+			t.Errorf("row %d goes on with %+v, then %+v; want %+v", i, next, read[i], alone)
+		}
+	}
+	if req, rows := a.TranslateBatch(us[5:6]); req != nil || rows[0].Outcome.Next == nil {
+		t.Errorf("one that follows alone = %v, %+v; want it to begin by itself", req, rows)
 	}
 }
 

@@ -8,6 +8,7 @@ package capillary
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,12 @@ import (
 )
 
 const name = "capillary"
+
+// The steps of an upsert.
+const (
+	opChange = "change_identifiers"
+	opUpsert = "upsert"
+)
 
 // Provider is Capillary's row in the table of providers.
 var Provider = provider.Provider{
@@ -68,8 +75,8 @@ type Adapter struct {
 }
 
 var (
-	_ canonical.Adapter = (*Adapter)(nil)
 	_ canonical.Batcher = (*Adapter)(nil)
+	_ canonical.Keyer   = (*Adapter)(nil)
 )
 
 // New returns the adapter for a checked Config.
@@ -93,17 +100,30 @@ func (a *Adapter) Name() string { return name }
 // BatchLimit returns settings.batch_limit.
 func (a *Adapter) BatchLimit() int { return a.config.BatchLimit }
 
-// Translate returns the one call of an upsert: a batch of one.
+// Translate returns the one call of an upsert, a batch of one, or the change of
+// identifiers that comes before it.
 func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
+	follow := u.Follow
+	u.Follow = false
 	req, rows := a.TranslateBatch([]canonical.Upsert{u})
-	return req, rows[0].Outcome.Notices, rows[0].Err
+	notices, err := rows[0].Outcome.Notices, rows[0].Err
+	switch {
+	case err != nil || !follow:
+	case a.config.SkipChangeIdentifier || !isID(u.RemoteID):
+		notices = append(notices, a.Identity(u).Notice(name, u.RemoteID))
+	default:
+		req = a.change(u)
+	}
+	return req, notices, err
 }
 
-// TranslateBatch returns one call for all upserts. They must be of different
-// customers: Capillary refuses to work on one twice at a time.
+// TranslateBatch returns one call for all upserts but those that do better alone:
+// one that shares an identifier with another, since Capillary refuses to work on
+// one customer twice at a time, one whose identifiers are to be changed first, and
+// one that makes the call unrepeatable.
 func (a *Adapter) TranslateBatch(us []canonical.Upsert) (*canonical.Request, []canonical.Row) {
 	req := &canonical.Request{
-		Op:         "upsert",
+		Op:         opUpsert,
 		Method:     http.MethodPost,
 		Path:       a.path,
 		Header:     a.header,
@@ -111,12 +131,17 @@ func (a *Adapter) TranslateBatch(us []canonical.Upsert) (*canonical.Request, []c
 	}
 	rows := make([]canonical.Row, len(us))
 	body := canonical.List()
+	together := call{many: len(us) > 1}
 	for i, u := range us {
 		m := a.customer(u)
 		defer m.Close() // the body is encoded after the last one
 		notices, err := m.Finish()
 		if err != nil {
 			rows[i].Err = err
+			continue
+		}
+		if !together.admits(u, m.Body) {
+			rows[i].Outcome.Next, rows[i].Outcome.Notices, rows[i].Err = a.Translate(u)
 			continue
 		}
 		rows[i].Outcome.Notices = notices
@@ -135,26 +160,74 @@ func (a *Adapter) TranslateBatch(us []canonical.Upsert) (*canonical.Request, []c
 	return req, rows
 }
 
+// call is the customers of one call.
+type call struct {
+	many bool // there may be more than one
+	keys map[key]bool
+}
+
+// admits reports whether the customer may be in the call, and counts it in.
+func (c *call) admits(u canonical.Upsert, customer canonical.Value) bool {
+	if u.Follow || c.many && !converges(customer) {
+		return false
+	}
+	if !c.many {
+		return true
+	}
+	list := elements(identifiersIn(customer))
+	of := func(id canonical.Value) key {
+		kind, value := id.Get("type").Str(), id.Get("value").Str()
+		if kind == "mobile" {
+			return key{kind, digits(value)}
+		}
+		return key{kind, strings.ToLower(strings.TrimSpace(value))} // Capillary may compare so
+	}
+	if slices.ContainsFunc(list, func(id canonical.Value) bool { return c.keys[of(id)] }) {
+		return false
+	}
+	if c.keys == nil {
+		c.keys = map[key]bool{}
+	}
+	for _, id := range list {
+		c.keys[of(id)] = true
+	}
+	return true
+}
+
 // converges reports whether sending the customer twice ends where sending it
 // once does: points to add and referrals count each time.
 func converges(customer canonical.Value) bool {
 	return !customer.Has("loyaltyProgramEnrollments") && !customer.Has("referralCode")
 }
 
-// Interpret reads the reply to a batch of one.
+// Interpret reads the reply to a batch of one, or to the change of identifiers
+// before it.
 func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
+	u.Follow = false
+	if sent.Op == opChange {
+		return a.changed(u, sent, got)
+	}
 	row := a.InterpretBatch([]canonical.Upsert{u}, sent, got)[0]
 	return row.Outcome, row.Err
 }
 
 // InterpretBatch gives each upsert its own verdict. An answer about the whole
-// call is the verdict of every customer in it.
+// call is the verdict of every customer in it, unless one of them may have given
+// the reason for all.
 func (a *Adapter) InterpretBatch(us []canonical.Upsert, sent *canonical.Request, got *canonical.Reply) []canonical.Row {
 	rows := make([]canonical.Row, len(us))
 	customers := a.customers(us, sent, rows)
 	answer := read(got).about(customers, sent)
 	for i, c := range customers {
-		rows[c.index].Outcome, rows[c.index].Err = c.verdict(got, answer, i)
+		row := &rows[c.index]
+		row.Outcome, row.Err = c.verdict(got, answer, i)
+		if e := canonical.AsError(row.Err); len(customers) > 1 && e != nil && answer.undecided(sent, got, e) {
+			*row = canonical.Row{}
+			if e.UpstreamCode == codeBatchLimit {
+				row.Outcome.Notices = []canonical.Notice{{Code: canonical.NoticeProvider, Message: "capillary takes fewer customers in one call than settings.batch_limit says"}}
+			}
+			row.Outcome.Next, _, row.Err = a.Translate(c.u)
+		}
 	}
 	return rows
 }
@@ -168,25 +241,29 @@ type sentCustomer struct {
 }
 
 // customers lists those upserts that are in the request, and gives the others
-// the error that kept them out.
+// the error that kept them out, or the request that they begin with.
 func (a *Adapter) customers(us []canonical.Upsert, sent *canonical.Request, rows []canonical.Row) []sentCustomer {
 	customers := make([]sentCustomer, 0, len(us))
+	if len(us) == 1 && !us[0].Follow { // a lone upsert is in the request, with all its links
+		return append(customers, sentCustomer{Adapter: a, u: us[0], sent: sent})
+	}
+	together := call{many: len(us) > 1}
 	for i, u := range us {
-		c := sentCustomer{Adapter: a, u: u, sent: sent, index: i}
-		if len(us) > 1 { // a lone upsert is in the request, with all its links
-			m := a.customer(u)
-			_, err := m.Finish()
-			links := m.Links()
-			m.Close()
-			if err != nil {
-				rows[i].Err = err
-				continue
-			}
+		m := a.customer(u)
+		_, err := m.Finish()
+		links := m.Links()
+		admitted := err == nil && together.admits(u, m.Body)
+		m.Close()
+		switch {
+		case err != nil:
+			rows[i].Err = err
+		case !admitted:
+			rows[i].Outcome.Next, _, rows[i].Err = a.Translate(u)
+		default:
 			own := *sent
 			own.Links = links
-			c.sent = &own
+			customers = append(customers, sentCustomer{Adapter: a, u: u, sent: &own, index: i})
 		}
-		customers = append(customers, c)
 	}
 	return customers
 }

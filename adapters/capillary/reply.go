@@ -95,6 +95,24 @@ func (a answer) isOf(i int) bool {
 	return a.echoes[i] == echoSame || !slices.Contains(a.echoes, echoOther)
 }
 
+// codeBatchLimit says that a call has too many customers.
+const codeBatchLimit = "1060"
+
+// undecided reports whether a refusal of many customers leaves open what becomes
+// of each alone: it may be about one of them, or about their number, or the rows
+// cannot be told apart and a repeat is harmless.
+func (a answer) undecided(sent *canonical.Request, got *canonical.Reply, e *canonical.Error) bool {
+	switch {
+	case a.echoes != nil:
+		return got.Status/100 == 2 && e.Code == canonical.UpstreamOutcomeUnknown && sent.Repeatable
+	case len(a.rows) > 0 && got.Status/100 == 2 && e.Code == canonical.UpstreamInvalidResponse:
+		return sent.Repeatable
+	case e.Code == canonical.UpstreamUnclassified:
+		return got.Status/100 == 4
+	}
+	return e.UpstreamCode == codeBatchLimit || e.Code.Info().Acts == canonical.ActsCaller
+}
+
 // read reads every generation of answers: rows, the v2 errors, the v1.1 status
 // with its texts for codes, XML, and what only looks like JSON.
 func read(got *canonical.Reply) answer {
@@ -261,7 +279,7 @@ func (c sentCustomer) rowVerdict(got *canonical.Reply, a answer, i int) (canonic
 func entityID(row canonical.Value) string {
 	for _, v := range []canonical.Value{row.Get("entityId"), row.Get("createdId"), row.Get("result", "id")} {
 		if id := strings.TrimSuffix(v.Str(), ".0"); isID(id) {
-			return id
+			return strings.Clone(id)
 		}
 	}
 	return ""

@@ -92,16 +92,31 @@ func (o *organisation) authenticate(t *testing.T) {
 func (o *organisation) upsert(t *testing.T, u canonical.Upsert) (canonical.Outcome, error) {
 	t.Helper()
 	req, _, err := o.Adapter.Translate(u)
-	for {
-		if err != nil {
-			return canonical.Outcome{}, err
-		}
-		out, err := o.Adapter.Interpret(u, req, o.send(t, req))
-		if err != nil || out.Next == nil {
-			return out, err
-		}
-		req = out.Next
+	return o.follow(t, u, canonical.Outcome{Next: req}, err)
+}
+
+// follow sends what is left of an upsert.
+func (o *organisation) follow(t *testing.T, u canonical.Upsert, out canonical.Outcome, err error) (canonical.Outcome, error) {
+	t.Helper()
+	for err == nil && out.Next != nil {
+		req := out.Next
+		out, err = o.Adapter.Interpret(u, req, o.send(t, req))
 	}
+	return out, err
+}
+
+// upsertAll sends a batch, and what has to be sent alone.
+func (o *organisation) upsertAll(t *testing.T, us []canonical.Upsert) []canonical.Row {
+	t.Helper()
+	b := o.Adapter.(canonical.Batcher)
+	req, rows := b.TranslateBatch(us)
+	if req != nil {
+		rows = b.InterpretBatch(us, req, o.send(t, req))
+	}
+	for i := range rows {
+		rows[i].Outcome, rows[i].Err = o.follow(t, us[i], rows[i].Outcome, rows[i].Err)
+	}
+	return rows
 }
 
 // everyField is a route to an organization that has all extended fields of the
@@ -188,28 +203,35 @@ func TestSandboxBatch(t *testing.T) {
 	for _, opts := range []sandbox.Options{{}, {FailureStatus: 201, Empty: sandbox.EmptyObject}, {Empty: sandbox.EmptyNull}, {Empty: sandbox.EmptyAbsent}, {ReverseRows: true}} {
 		o := organise(t, opts, nil)
 		o.authenticate(t)
-		b := o.Adapter.(canonical.Batcher)
 		us := []canonical.Upsert{
 			upsert(t, "b1", `{"emails":[{"value":"b1@example.com"}],"phoneNumbers":[{"value":"+4917012345671"}]}`),
 			upsert(t, "b2", `{"emails":[{"value":"b2@example.com"}],"phoneNumbers":[{"value":"+4917012345672"}],"loyalty":{"cardNumber":"C2","cardSeries":"9"}}`),
 			upsert(t, "b3", `{"emails":[{"value":"b3@example.com"}],"phoneNumbers":[{"value":"+4917012345673"}]}`),
 		}
-		o.Busy("b3", 1)
-		req, _ := b.TranslateBatch(us)
-		rows := b.InterpretBatch(us, req, o.send(t, req))
-		if opts.ReverseRows {
-			for _, i := range []int{0, 2} {
-				if e := canonical.AsError(rows[i].Err); e == nil || e.Code != canonical.UpstreamOutcomeUnknown || rows[i].Outcome.RemoteID != "" {
-					t.Errorf("reversed: row %d = %+v, want %s", i, rows[i], canonical.UpstreamOutcomeUnknown)
-				}
-			}
-			continue
-		}
+		o.Busy("b3", 0)
+		rows := o.upsertAll(t, us)
 		if rows[0].Err != nil || rows[0].Outcome.RemoteID == "" {
 			t.Errorf("%+v: row 0 = %+v, want success", opts, rows[0])
+		}
+		if e := canonical.AsError(rows[1].Err); e == nil || e.Code != canonical.UpstreamPartiallyApplied || rows[1].Outcome.RemoteID == "" {
+			t.Errorf("%+v: row 1 = %+v, want %s: its card is in no series", opts, rows[1], canonical.UpstreamPartiallyApplied)
 		}
 		if e := canonical.AsError(rows[2].Err); e == nil || e.Code != canonical.UpstreamBusy {
 			t.Errorf("%+v: row 2 = %+v, want busy", opts, rows[2])
 		}
+	}
+}
+
+// TestLive plays the suite of emulators, where the application's id is among the
+// identifiers and where only what customers may share is.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	for _, keys := range [][]any{{"externalId", "mobile", "email"}, {"mobile", "email"}} {
+		adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
+			clock := emulator.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+			o := organise(t, sandbox.Options{Now: clock.Now}, map[string]any{"identifiers": keys})
+			o.authenticate(t)
+			return adaptertest.Live{Adapter: o.Adapter, Provider: o.Sandbox, Send: func(req *canonical.Request) *canonical.Reply { return o.send(t, req) }}
+		})
 	}
 }

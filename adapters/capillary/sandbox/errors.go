@@ -27,7 +27,9 @@ const (
 	codeNoIdentifiers    = 8002
 	codeInvalidSource    = 8003
 	codeNoneValid        = 8005
+	codeIdentifierTaken  = 8007
 	codeConflict         = 8008
+	codeNoCustomer       = 8009
 	codeInvalidChannel   = 8010
 	codeInvalidIdent     = 8013
 	codeInvalidPrimary   = 8014
@@ -42,6 +44,7 @@ const (
 	codeBadMobile        = 8056
 	codeBadChannelEmail  = 8057
 	codeBadChannelMobile = 8058
+	codeAlreadyAttached  = 8071
 	codeAssociation      = 8077
 	codeNoDetails        = 8084
 	codeStatusLabel      = 8086
@@ -67,6 +70,9 @@ var messages = map[int]string{
 	codeNoIdentifiers:    "Lookup failed, No identifiers passed",
 	codeInvalidSource:    "Invalid source",
 	codeNoneValid:        "Add failed, No valid identifiers passed",
+	codeIdentifierTaken:  "Unable to update. The identifier is already registered in the same source.",
+	codeNoCustomer:       "Unable to identify the customer. Customer id is invalid.",
+	codeAlreadyAttached:  "Identifier is already attached to the customer", // no text is published
 	codeConflict:         "Update failed, Same source different profile found for given identifiers",
 	codeInvalidChannel:   "Invalid communication channel passed",
 	codeInvalidIdent:     "Lookup, Invalid identifier passed",

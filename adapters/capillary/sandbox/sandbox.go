@@ -1,6 +1,6 @@
 // Package sandbox emulates Capillary's customer upsert API: token endpoint,
-// Basic authentication, and POST /v2/integrations/customer/upsert/bulk with its
-// verdict per row.
+// Basic authentication, POST /v2/integrations/customer/upsert/bulk with its verdict
+// per row, and POST /v2/customers/{id}/changeIdentifier.
 //
 // It is written from the contract sheet and from Capillary's published pages,
 // never from the adapter. Where those are silent it takes the stricter reading;
@@ -114,6 +114,9 @@ type Options struct {
 	MaxRows int
 	// MaxRecords bounds how many customers are held; default 100,000.
 	MaxRecords int
+	// Sequential works on one customer twice in a call, row after row. Otherwise
+	// the later row is refused, because another action is running (521).
+	Sequential bool
 	// AllowUnknown ignores members that no page documents instead of refusing
 	// the call.
 	AllowUnknown bool
@@ -250,6 +253,25 @@ func (s *Sandbox) Record(id string) (emulator.Record, bool) {
 	return c.record(), true
 }
 
+// Delete removes the customer with the given id, as somebody at Capillary would,
+// and reports whether there was one.
+func (s *Sandbox) Delete(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := strconv.ParseInt(id, 10, 64)
+	c := s.customers[n]
+	if err != nil || c == nil {
+		return false
+	}
+	for _, p := range c.profiles {
+		for _, i := range p.identifiers {
+			delete(s.index, identifierKey{p.account, i.kind, i.value})
+		}
+	}
+	delete(s.customers, n)
+	return true
+}
+
 // Seed upserts one customer given as a row of the request body, identifiers
 // included, and returns its id.
 func (s *Sandbox) Seed(row json.RawMessage) (string, error) {
@@ -317,11 +339,11 @@ func (s *Sandbox) RevokeTokens() {
 	s.tokens = tokens{expiry: map[string]time.Time{}}
 }
 
-// ServeHTTP answers the token endpoint and the bulk upsert.
+// ServeHTTP answers the token endpoint, the bulk upsert and the change of
+// identifiers.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case tokenPath, upsertPath:
-	default:
+	changed, change := customerToChange(r.URL.Path)
+	if r.URL.Path != tokenPath && r.URL.Path != upsertPath && !change {
 		writeIssue(w, http.StatusNotFound, Issue{Code: 404, Message: "Incorrect resource or resource not found."})
 		return
 	}
@@ -330,11 +352,14 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeIssue(w, http.StatusMethodNotAllowed, Issue{Code: 405, Message: "The operation is not supported for the resource."})
 		return
 	}
-	if r.URL.Path == tokenPath {
+	switch {
+	case change:
+		s.serveChange(w, r, changed)
+	case r.URL.Path == tokenPath:
 		s.serveToken(w, r)
-		return
+	default:
+		s.serveUpsert(w, r)
 	}
-	s.serveUpsert(w, r)
 }
 
 // RateLimited answers 429. Its body is unpublished, and so is Retry-After.

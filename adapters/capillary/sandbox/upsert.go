@@ -22,15 +22,8 @@ type rowAnswer struct {
 
 // serveUpsert answers POST /v2/integrations/customer/upsert/bulk.
 func (s *Sandbox) serveUpsert(w http.ResponseWriter, r *http.Request) {
-	id := s.requestID()
-	w.Header().Set("X-CAP-REQUEST-ID", id)
-	w.Header().Set("X-Cap-RequestID", id)
-	till, ok := s.authenticate(w, r)
-	if !ok || s.refused(w) {
-		return
-	}
-	if !jsonBothWays(r) {
-		writeUnsupportedMedia(w)
+	till, ok := s.admit(w, r)
+	if !ok {
 		return
 	}
 	skip, ok := skipChangeIdentifier(r)
@@ -56,6 +49,22 @@ func (s *Sandbox) serveUpsert(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// admit does what all customer calls begin with, and answers those that end there.
+func (s *Sandbox) admit(w http.ResponseWriter, r *http.Request) (till string, ok bool) {
+	id := s.requestID()
+	w.Header().Set("X-CAP-REQUEST-ID", id)
+	w.Header().Set("X-Cap-RequestID", id)
+	till, ok = s.authenticate(w, r)
+	if !ok || s.refused(w) {
+		return "", false
+	}
+	if !jsonBothWays(r) {
+		writeUnsupportedMedia(w)
+		return "", false
+	}
+	return till, true
+}
+
 // skipChangeIdentifier reads the query. Its default is unpublished; leaving the
 // identifiers alone is what a caller must not rely on, so that is the default.
 func skipChangeIdentifier(r *http.Request) (skip, ok bool) {
@@ -71,9 +80,13 @@ func skipChangeIdentifier(r *http.Request) (skip, ok bool) {
 func (s *Sandbox) answerRows(w http.ResponseWriter, r *http.Request, rows []row, skip bool, till string) {
 	answers := make([]rowAnswer, len(rows))
 	failed, code := 0, http.StatusOK
+	touched := map[int64]bool{}
 	s.mu.Lock()
 	for i, in := range rows {
-		got := s.upsert(in, skip)
+		got := verdict{errors: []Issue{issue(codeBusy)}}
+		if s.opts.Sequential || !s.touches(in, touched) {
+			got = s.upsert(in, skip)
+		}
 		if len(got.errors) > 0 {
 			failed++
 			if code == http.StatusOK {
@@ -81,6 +94,7 @@ func (s *Sandbox) answerRows(w http.ResponseWriter, r *http.Request, rows []row,
 			}
 		}
 		if got.customer != nil {
+			touched[got.customer.id] = true
 			answers[i].EntityID, answers[i].Result = got.customer.id, got.customer.document()
 		}
 		answers[i].Errors, answers[i].Warnings = s.list(got.errors), s.list(got.warnings)
@@ -102,6 +116,13 @@ func (s *Sandbox) answerRows(w http.ResponseWriter, r *http.Request, rows []row,
 		status = s.opts.FailureStatus
 	}
 	writeJSON(w, status, map[string]any{"response": answers, "totalCount": len(rows), "failureCount": failed})
+}
+
+// touches reports whether a row is about one of the customers. The caller holds
+// s.mu.
+func (s *Sandbox) touches(in row, customers map[int64]bool) bool {
+	own, others := s.find(in)
+	return slices.ContainsFunc(slices.Concat(own, others), func(id int64) bool { return customers[id] })
 }
 
 // list writes issues, or none of them in the way that is asked for.
