@@ -8,8 +8,8 @@
 //
 // An .http file begins with comment lines: "# customer: person" (which shared
 // customer was sent; person if absent), "# adapter: exclusive" (which of
-// Case.Adapters; the first if absent), "# remote: 42" (Upsert.RemoteID) and any
-// others, such as the source of the bytes. Then come one or more replies, as on
+// Case.Adapters; the first if absent), "# remote: 42" (Upsert.RemoteID),
+// "# follow: true" (Upsert.Follow) and any others, such as the source of the bytes. Then come one or more replies, as on
 // the wire, divided by lines of "---"; each answers the Next of the one before.
 package adaptertest
 
@@ -70,6 +70,9 @@ func Run(t *testing.T, c Case) {
 	t.Run("interpret", func(t *testing.T) { c.interpret(t) })
 	t.Run("statuses", func(t *testing.T) { c.statuses(t) })
 	t.Run("losses", func(t *testing.T) { c.losses(t) })
+	t.Run("remote ids", func(t *testing.T) { c.remoteIDs(t) })
+	t.Run("identity", func(t *testing.T) { c.identity(t) })
+	t.Run("batch", func(t *testing.T) { c.batch(t) })
 }
 
 // Customer reads a shared customer. Its id is the file's name where the file
@@ -258,6 +261,7 @@ type fixture struct {
 	customer string
 	adapter  string
 	remote   string
+	follow   bool
 	replies  []*canonical.Reply
 }
 
@@ -295,6 +299,8 @@ func parseFixture(name, text string) (fixture, error) {
 			f.adapter = value
 		case "remote":
 			f.remote = value
+		case "follow":
+			f.follow = value == "true"
 		}
 	}
 	for part := range strings.SplitSeq(text, "\n---\n") {
@@ -345,6 +351,7 @@ func (c *Case) play(t testing.TB, f fixture) played {
 	t.Helper()
 	a := c.adapter(t, f.adapter)
 	u := c.upsert(Customer(t, f.customer), f.remote)
+	u.Follow = f.follow
 	req, _, err := a.Translate(u)
 	if err != nil {
 		t.Fatalf("%s: translate: %v %v", f.name, err, canonical.AsError(err).Fields)

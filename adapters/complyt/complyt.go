@@ -239,7 +239,7 @@ func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *ca
 	if err := a.prove(u, sent, got, stored); err != nil {
 		return canonical.Outcome{}, err
 	}
-	out := canonical.Outcome{Action: canonical.ActionUpdated, RemoteID: stored.Get("complytId").Str()}
+	out := canonical.Outcome{Action: canonical.ActionUpdated, RemoteID: strings.Clone(stored.Get("complytId").Str())}
 	if got.Status == http.StatusCreated {
 		out.Action = canonical.ActionCreated
 	}
@@ -262,7 +262,7 @@ func (a *Adapter) afterRead(u canonical.Upsert, sent *canonical.Request, got *ca
 	default:
 		return canonical.Outcome{}, a.failure(u, sent, got, body)
 	}
-	out := canonical.Outcome{RemoteID: stored.Get("complytId").Str()}
+	out := canonical.Outcome{RemoteID: strings.Clone(stored.Get("complytId").Str())}
 	w, err := a.prepare(u, a.writable(stored), true)
 	switch {
 	case err != nil:

@@ -224,3 +224,14 @@ func TestSandboxRefusesToken(t *testing.T) {
 	_, _, err = b.opened.Auth.Token.Read(b.send(&request))
 	checkError(t, err, canonical.UpstreamUnauthenticated, nil)
 }
+
+// TestLive plays the suite of emulators.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	for _, exclusive := range []bool{false, true} {
+		adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
+			b := newBench(t, sandbox.Options{}, exclusive)
+			return adaptertest.Live{Adapter: b.opened.Adapter, Provider: b.box, Send: b.send}
+		})
+	}
+}

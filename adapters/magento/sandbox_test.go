@@ -283,3 +283,12 @@ func TestSandboxRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestLive plays the suite of emulators.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
+		s := newShop(t, sandbox.Options{}, nil)
+		return adaptertest.Live{Adapter: s.adapter, Provider: s.Sandbox, Send: func(r *canonical.Request) *canonical.Reply { return s.send(t, r) }}
+	})
+}

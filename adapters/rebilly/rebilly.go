@@ -314,7 +314,7 @@ func checkData(u canonical.Upsert) []canonical.FieldError {
 // Interpret reads the reply to the read or to the write.
 func (a *Adapter) Interpret(u canonical.Upsert, sent *canonical.Request, got *canonical.Reply) (canonical.Outcome, error) {
 	body, _ := got.JSON()
-	id := body.Get("id").Str()
+	id := strings.Clone(body.Get("id").Str())
 	switch {
 	case sent.Op == opRead && got.Status == http.StatusNotFound && saysNotThere(got, body):
 		return a.create(u, sent, got)

@@ -578,3 +578,14 @@ func TestEndToEndPaymentToken(t *testing.T) {
 		t.Errorf("second use: %v %v, want a refusal of the token", err, pointers(err))
 	}
 }
+
+// TestLive plays the suite of emulators.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	for _, exclusive := range []bool{false, true} {
+		adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
+			r := openRoute(t, exclusive, sandbox.Options{})
+			return adaptertest.Live{Adapter: r.opened.Adapter, Provider: r.sandbox, Send: r.send}
+		})
+	}
+}

@@ -133,6 +133,21 @@ func (s *Sandbox) Record(source, externalID string) (emulator.Record, bool) {
 	return held.show(), true
 }
 
+// Delete removes the customer with the given complytId, and reports whether there
+// was one.
+func (s *Sandbox) Delete(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, k := range s.order {
+		if s.records[k].complytID == id {
+			delete(s.records, k)
+			s.order = slices.Delete(s.order, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
 // Seed stores a customer given as the body of a PUT and returns its complytId.
 func (s *Sandbox) Seed(customer json.RawMessage) (string, error) {
 	in, err := s.decode(customer)

@@ -271,6 +271,19 @@ func (s *Sandbox) Record(id int64) (json.RawMessage, bool) {
 	return marshal(c.view()), true
 }
 
+// Delete removes the customer with the given id, as an admin would, and reports
+// whether there was one.
+func (s *Sandbox) Delete(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := strconv.ParseInt(id, 10, 64)
+	if _, ok := s.shop.customers[n]; err != nil || !ok {
+		return false
+	}
+	s.shop.drop(n)
+	return true
+}
+
 // Name returns "magento".
 func (s *Sandbox) Name() string { return "magento" }
 

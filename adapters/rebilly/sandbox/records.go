@@ -68,6 +68,25 @@ func (s *Sandbox) Records() []emulator.Record {
 	return list
 }
 
+// Delete removes the customer with the given id without a trace, and reports
+// whether there was one.
+func (s *Sandbox) Delete(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec, ok := s.records[id]
+	if ok {
+		s.drop(rec)
+	}
+	return ok
+}
+
+// drop removes a record; s.mu is held.
+func (s *Sandbox) drop(rec *record) {
+	delete(s.records, rec.id)
+	s.bytes -= rec.size
+	s.order = slices.DeleteFunc(s.order, func(other string) bool { return other == rec.id })
+}
+
 func (r *record) record() emulator.Record {
 	doc, err := json.Marshal(r.document("", "website,leadSource,defaultPaymentInstrument"))
 	if err != nil { // documents are made of decoded JSON
@@ -171,10 +190,8 @@ func (s *Sandbox) mergeAway(id, target string) *problem {
 	if _, ok := s.records[target]; !ok || target == id {
 		return invalid(invalidField{"targetCustomerId", "Target customer must exist and differ"})
 	}
-	delete(s.records, id)
-	s.bytes -= rec.size
+	s.drop(rec)
 	s.merged[id] = true
-	s.order = slices.DeleteFunc(s.order, func(other string) bool { return other == id })
 	return nil
 }
 
