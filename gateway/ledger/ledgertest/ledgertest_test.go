@@ -1,0 +1,8 @@
+package ledgertest
+
+import "testing"
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	Run(t, openMemory(""))
+}
