@@ -216,8 +216,13 @@ func TestLive(t *testing.T) {
 		t.Cleanup(server.Close)
 		route := box.Route()
 		merchant, _ := route.Settings["merchant_id"].(string)
-		return adaptertest.Live{Adapter: New(Config{MerchantID: merchant, Organization: true}), Provider: box, Send: func(req *canonical.Request) *canonical.Reply {
-			return adaptertest.Send(t, server.URL, req, http.Header{"Authorization": {"Bearer " + route.Credentials["api_key"]}})
-		}}
+		return adaptertest.Live{
+			Adapter: New(Config{MerchantID: merchant, Organization: true}),
+			Send: func(req *canonical.Request) *canonical.Reply {
+				return adaptertest.Send(t, server.URL, req, http.Header{"Authorization": {"Bearer " + route.Credentials["api_key"]}})
+			},
+			Records: func() any { return box.Records() },
+			Delete:  box.Delete,
+		}
 	})
 }

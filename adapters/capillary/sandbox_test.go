@@ -231,7 +231,12 @@ func TestLive(t *testing.T) {
 			clock := emulator.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 			o := organise(t, sandbox.Options{Now: clock.Now}, map[string]any{"identifiers": keys})
 			o.authenticate(t)
-			return adaptertest.Live{Adapter: o.Adapter, Provider: o.Sandbox, Send: func(req *canonical.Request) *canonical.Reply { return o.send(t, req) }}
+			return adaptertest.Live{
+				Adapter: o.Adapter,
+				Send:    func(req *canonical.Request) *canonical.Reply { return o.send(t, req) },
+				Records: func() any { return o.Records() },
+				Delete:  o.Delete,
+			}
 		})
 	}
 }

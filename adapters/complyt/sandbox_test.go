@@ -231,7 +231,7 @@ func TestLive(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
 		adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
 			b := newBench(t, sandbox.Options{}, exclusive)
-			return adaptertest.Live{Adapter: b.opened.Adapter, Provider: b.box, Send: b.send}
+			return adaptertest.Live{Adapter: b.opened.Adapter, Send: b.send, Records: func() any { return b.box.Records() }, Delete: b.box.Delete}
 		})
 	}
 }

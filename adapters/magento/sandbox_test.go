@@ -289,6 +289,11 @@ func TestLive(t *testing.T) {
 	t.Parallel()
 	adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
 		s := newShop(t, sandbox.Options{}, nil)
-		return adaptertest.Live{Adapter: s.adapter, Provider: s.Sandbox, Send: func(r *canonical.Request) *canonical.Reply { return s.send(t, r) }}
+		return adaptertest.Live{
+			Adapter: s.adapter,
+			Send:    func(r *canonical.Request) *canonical.Reply { return s.send(t, r) },
+			Records: func() any { return s.Records() },
+			Delete:  s.Delete,
+		}
 	})
 }

@@ -585,7 +585,7 @@ func TestLive(t *testing.T) {
 	for _, exclusive := range []bool{false, true} {
 		adaptertest.RunLive(t, func(t *testing.T) adaptertest.Live {
 			r := openRoute(t, exclusive, sandbox.Options{})
-			return adaptertest.Live{Adapter: r.opened.Adapter, Provider: r.sandbox, Send: r.send}
+			return adaptertest.Live{Adapter: r.opened.Adapter, Send: r.send, Records: func() any { return r.sandbox.Records() }, Delete: r.sandbox.Delete}
 		})
 	}
 }
