@@ -43,8 +43,10 @@ func (g *Gateway) abandon(r *route, lease *ledger.Lease, e *canonical.Error) {
 	result.fail(e, false)
 	f := finishOf(lease, &result)
 	f.Verdict = ledger.Dead
-	g.logFailure(context.Background(), ledger.OperationID(lease.Version), &result)
+	f.Code, f.Result = e.Code, encodeResult(&result)
 	g.settle(f, &result)
+	g.logFailure(context.Background(), ledger.OperationID(lease.Version), &result)
+	g.observe(&result, time.Now())
 }
 
 // carry takes a leased state to its provider, fills in the result and writes down
@@ -177,7 +179,7 @@ func (g *Gateway) judge(r *route, lease *ledger.Lease, result *Result, f *ledger
 	}
 	f.Code = e.Code
 	switch {
-	case waited(e):
+	case waited(e) && (e.Code != canonical.RouteDeadline || result.Attempts == 0):
 		f.Verdict, f.Uncounted, f.Delay = ledger.Retry, true, max(untilRetry(e), leastRest)
 	case !again(e):
 		f.Verdict = ledger.Dead

@@ -15,10 +15,11 @@ import (
 // pollEvery is how often a dispatcher looks without being woken.
 const pollEvery = 500 * time.Millisecond
 
-// backgroundWindow is how long a delivery of the backlog may take: a slow limit
-// stretches it, since every request of it needs a token.
+// backgroundWindow is how long a delivery of the backlog may take: a slow provider
+// stretches it, and so does a slow limit, since every request needs a token. One
+// that could never end would be begun for ever.
 func (g *Gateway) backgroundWindow(r *route) time.Duration {
-	window := g.window(0)
+	window := max(g.window(0), 3*r.Timeout)
 	if r.Rate > 0 {
 		window = max(window, time.Duration(math.Min(maxSteps/r.Rate, 3600)*float64(time.Second)))
 	}
@@ -164,6 +165,7 @@ func (d *dispatcher) carryAll(group []ledger.Lease) {
 // row is one customer of a batch.
 type row struct {
 	lease  *ledger.Lease
+	base   *canonical.Upsert
 	upsert canonical.Upsert
 	notice []canonical.Notice // of a changed identity
 	result Result
@@ -182,7 +184,7 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 			d.abandon(d.route, lease, failed)
 			continue
 		}
-		w := &row{lease: lease, upsert: base.For(d.Name, d.provider, lease.RemoteID)}
+		w := &row{lease: lease, base: base, upsert: base.For(d.Name, d.provider, lease.RemoteID)}
 		w.result.of(d.route)
 		rows = append(rows, w)
 	}
@@ -242,8 +244,8 @@ func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
 		})
 	}
 	for i, w := range kept {
-		if next := translated[i].Outcome.Next; next != nil { // it goes by itself
-			w.trip.unsure = d.follow(ctx, &w.upsert, next, &w.result)
+		if translated[i].Outcome.Next != nil {
+			d.alone(ctx, w)
 			continue
 		}
 		w.result.Attempts, w.trip.unsure = got.Attempts, got.Unsure
@@ -253,6 +255,15 @@ func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
 		}
 		d.readRow(ctx, w, &read[i], request)
 	}
+}
+
+// alone takes a row to the provider by itself.
+func (d *dispatcher) alone(ctx context.Context, w *row) {
+	sent, unsure := w.result.Attempts, w.trip.unsure
+	w.result = Result{Attempts: sent}
+	w.result.of(d.route)
+	w.trip = d.travel(ctx, w.base, w.lease, &w.result)
+	w.trip.unsure = w.trip.unsure || unsure
 }
 
 func upserts(rows []*row) []canonical.Upsert {
@@ -272,6 +283,9 @@ func wholeCall(read, translated []canonical.Row) error {
 		if translated[i].Outcome.Next != nil {
 			continue // it was not in the call
 		}
+		if read[i].Outcome.Next != nil {
+			return nil
+		}
 		e := canonical.AsError(read[i].Err)
 		switch {
 		case e == nil, e.Code.Info().Acts == canonical.ActsCaller, first != nil && e.Code != first.Code:
@@ -286,23 +300,26 @@ func wholeCall(read, translated []canonical.Row) error {
 }
 
 // readRow fills in the result of a row from what the reply says of it. What is not
-// finished with this request goes on by itself.
+// finished with this request goes by itself, and so does what may have failed for
+// a remote id that leads nowhere.
 func (d *dispatcher) readRow(ctx context.Context, w *row, got *canonical.Row, request *canonical.Request) {
+	e := canonical.AsError(got.Err)
+	if got.Outcome.Next != nil || e != nil && e.Code == canonical.UpstreamNotFound && w.lease.RemoteID != "" {
+		d.alone(ctx, w)
+		return
+	}
 	w.result.Warnings = append(w.result.Warnings, got.Outcome.Notices...)
 	if got.Outcome.RemoteID != "" {
 		w.result.RemoteID = got.Outcome.RemoteID
 	}
-	switch {
-	case got.Err != nil:
-		e := *canonical.AsError(got.Err)
-		e.Provider = d.provider
-		if e.Op == "" {
-			e.Op = request.Op
-		}
-		w.result.fail(&e, true)
-	case got.Outcome.Next != nil:
-		w.trip.unsure = d.follow(ctx, &w.upsert, got.Outcome.Next, &w.result) || w.trip.unsure
-	default:
+	if e == nil {
 		w.result.succeed(got.Outcome.Action)
+		return
 	}
+	failed := *e
+	failed.Provider = d.provider
+	if failed.Op == "" {
+		failed.Op = request.Op
+	}
+	w.result.fail(&failed, true)
 }

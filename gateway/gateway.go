@@ -32,6 +32,9 @@ type Route struct {
 	// Base is the ceiling of the first pause between deliveries; it doubles each
 	// time, up to an hour. Default 2s.
 	Base time.Duration
+	// Timeout is that of one request. A delivery of the backlog has time for three
+	// that take as long.
+	Timeout time.Duration
 	// Rate is the route's own limit, in requests per second; 0 for none. Slow
 	// routes get more time for a delivery and fewer of them at once.
 	Rate float64

@@ -14,7 +14,7 @@ type record struct {
 	Status   Status             `json:"s,omitempty"`
 	Action   canonical.Action   `json:"a,omitempty"`
 	Requests int                `json:"n,omitempty"`
-	Notices  []canonical.Notice `json:"w,omitempty"` // the provider's own
+	Notices  []canonical.Notice `json:"w,omitempty"` // that do not follow from the state
 	Error    *recordedError     `json:"e,omitempty"`
 }
 
@@ -36,7 +36,7 @@ type recordedError struct {
 func encodeResult(r *Result) []byte {
 	rec := record{Status: r.Status, Action: r.Action, Requests: r.Attempts}
 	for _, n := range r.Warnings {
-		if n.Code == canonical.NoticeProvider {
+		if n.Code == canonical.NoticeProvider || n.Code == canonical.NoticeIdentity {
 			rec.Notices = append(rec.Notices, n)
 		}
 	}
