@@ -28,14 +28,16 @@ const (
 
 // program is what the commands run on; tests bring their own.
 type program struct {
-	out, err io.Writer
-	environ  []string
+	in          io.Reader
+	out, err    io.Writer
+	environ     []string
+	interactive bool // in and err are a terminal: questions can be asked
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	p := program{out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	p := program{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr)}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
@@ -64,7 +66,8 @@ Begin with: customer-gateway demo`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(p.demoCommand(), p.serveCommand(), p.checkCommand(), p.sandboxCommand(), p.healthCommand(), p.versionCommand())
+	root.AddCommand(p.demoCommand(), p.serveCommand(), p.checkCommand(), p.sandboxCommand(), p.healthCommand(), p.versionCommand(),
+		p.statusCommand(), p.deadLettersCommand(), p.replayCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

@@ -21,8 +21,13 @@ func painterFor(w io.Writer, environ []string) painter {
 			return false
 		}
 	}
-	f, ok := w.(*os.File)
-	return painter(ok && isatty.IsTerminal(f.Fd()))
+	return painter(isTerminal(w))
+}
+
+// isTerminal reports whether f is a file that is a terminal.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
 }
 
 // The colours, as SGR codes.
