@@ -86,6 +86,7 @@ var homes = map[string]string{
 	"github.com/go-viper/mapstructure/v2":   "config/section",
 	"github.com/spf13/cobra":                "cmd/customer-gateway",
 	"github.com/mattn/go-isatty":            "cmd/customer-gateway",
+	"github.com/schollz/progressbar/v3":     "cmd/customer-gateway",
 	"github.com/go-json-experiment/json":    "canonical",
 	"golang.org/x/text":                     "canonical",
 }
