@@ -24,7 +24,11 @@ type attempts struct{ client *Client }
 // RoundTrip makes one attempt.
 func (a attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	cl := callFrom(r.Context())
-	outcome, e := a.client.attempt(cl)
+	attempt := a.client.attempt
+	if cl.background {
+		attempt = a.client.attemptBehind
+	}
+	outcome, e := attempt(cl)
 	cl.finished = true
 	switch {
 	case e == nil:
@@ -59,7 +63,7 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 	if e != nil {
 		return outcome, e
 	}
-	defer c.bulkhead.leave(slot)
+	defer c.bulkhead.leave(cl, slot)
 	if e = c.gate.enter(cl); e != nil {
 		return outcome, e
 	}
@@ -78,10 +82,11 @@ func (c *Client) attempt(cl *call) (outcome canonical.Outcome, e *canonical.Erro
 			return cl.outcome, cl.err
 		}
 	}
-	admitted, e := c.admit(cl)
+	admitted, e := c.admit(cl, cl.background)
 	if e != nil {
 		return outcome, e
 	}
+	c.behind.pass(cl)
 
 	x := &exchange{
 		client: c, ctx: cl, req: cl.req, safe: cl.safe, repeatable: cl.repeatable,
@@ -126,11 +131,15 @@ func mayLand(e *canonical.Error) bool {
 
 // admit is the last layers before a request goes out. Only its admission to the
 // breaker is left open; the wait for the limiter must not look like a slow call.
-func (c *Client) admit(ctx context.Context) (admission, *canonical.Error) {
+func (c *Client) admit(ctx context.Context, background bool) (admission, *canonical.Error) {
 	if e := c.breaker.peek(); e != nil {
 		return admission{}, e
 	}
-	if e := c.limiter.take(ctx); e != nil {
+	if background {
+		if !c.limiter.takeSpare() {
+			return admission{}, overtaken
+		}
+	} else if e := c.limiter.take(ctx); e != nil {
 		return admission{}, e
 	}
 	return c.breaker.admit()

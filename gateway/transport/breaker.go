@@ -194,6 +194,18 @@ func (a admission) done(v verdict) {
 	a.b.report()
 }
 
+// room returns for how long no call is admitted, or whether the next one probes.
+func (b *breaker) room() (wait time.Duration, probe bool) {
+	switch state, until := b.state(); {
+	case state == BreakerOpen:
+		return max(0, time.Until(until)) + 1, false // refused up to that very moment
+	case state == BreakerHalfOpen && b.probing.Load():
+		return probeRest, false
+	default:
+		return 0, state == BreakerHalfOpen
+	}
+}
+
 func (b *breaker) state() (BreakerState, time.Time) {
 	if b.two == nil {
 		return BreakerOff, time.Time{}

@@ -239,6 +239,35 @@ func (g *gate) state() (Gate, string, time.Time) {
 	return "", "", time.Time{}
 }
 
+// room tells a background caller that the route is paused, for how long it is
+// closed, or that the credential is to be probed.
+func (g *gate) room() (paused bool, wait time.Duration, probe bool) {
+	if !g.busy.Load() {
+		return false, 0, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	wait = max(0, g.notBefore.Sub(now))
+	if g.shut != "" {
+		if g.probing {
+			wait = max(wait, probeRest)
+		} else {
+			wait = max(wait, g.probeAt.Sub(now))
+		}
+	}
+	return g.paused, wait, g.shut != "" && wait == 0
+}
+
+func (g *gate) held() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.notBefore.After(time.Now()) {
+		return time.Time{}
+	}
+	return g.notBefore
+}
+
 // lowerBound returns the moment before which the provider wants no other call.
 func lowerBound(e *canonical.Error, now time.Time) (time.Time, bool) {
 	at := e.RetryAt

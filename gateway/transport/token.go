@@ -140,10 +140,11 @@ func (s *tokens) close() {
 
 // fetchToken is the token call with an admission of its own, so that a
 // half-open breaker's single probe is not waited for by itself. Nothing of the
-// customer is in it: whatever fails here, the request itself was not sent.
+// customer is in it: whatever fails here, the request itself was not sent. It is
+// a live attempt even if it is for a background call, since all calls need it.
 func (c *Client) fetchToken(ctx context.Context) (tok *token, e *canonical.Error) {
 	a := c.tokens.auth
-	admitted, e := c.admit(ctx)
+	admitted, e := c.admit(ctx, false)
 	if e != nil {
 		e.Provider, e.Op = c.cfg.Provider, a.Request.Op
 		return nil, e

@@ -8,6 +8,9 @@
 // attempt, so that every layer decides by the same canonical code. All retries
 // below the durable schedule happen here and only here; net/http's own are
 // limited to requests that provably reached nobody (see header).
+//
+// Live calls come first. Those that Background marks line up behind them, one at
+// a time, and take the tokens and slots that are left over.
 package transport
 
 import (
@@ -106,6 +109,7 @@ type Client struct {
 	gate     gate
 	limiter  limiter
 	breaker  breaker
+	behind   behind
 	auth     authenticator
 	tokens   *tokens // nil unless the route uses access tokens
 	inFlight atomic.Int64
@@ -137,6 +141,7 @@ func New(cfg Config, auth canonical.Auth, obs Observer) (*Client, error) {
 	c.gate.init(&c.cfg, obs)
 	c.limiter.init(&c.cfg, obs)
 	c.breaker.init(&c.cfg, obs)
+	c.behind.init(&c.cfg)
 	if err := c.setAuth(auth); err != nil {
 		c.cancel()
 		return nil, fmt.Errorf("transport: route %q: %w", cfg.Route, err)
@@ -242,6 +247,10 @@ func (c *Client) Do(ctx context.Context, req *canonical.Request, interpret Inter
 	}
 	cl := &call{Context: ctx, client: c, req: req, interpret: interpret, url: u, safe: safeMethod(req.Method)}
 	cl.repeatable = req.Repeatable || cl.safe
+	if cl.background = isBackground(ctx); cl.background {
+		c.behind.begin(cl, c.cfg.Timeout)
+		defer c.behind.end()
+	}
 
 	r := c.template.WithContext(cl)
 	r.Method = req.Method
@@ -316,8 +325,14 @@ type call struct {
 	probe    bool // this call probes the credential gate
 	accepted bool // the provider accepted the credential
 	delay    time.Duration
-	request  retryablehttp.Request
-	resp     http.Response
+
+	background bool
+	coming     bool      // it is counted among those waiting
+	turn       bool      // it has the turn
+	latest     time.Time // for a background attempt to begin; zero for no bound
+
+	request retryablehttp.Request
+	resp    http.Response
 }
 
 type callKey struct{}
