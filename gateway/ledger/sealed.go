@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -74,11 +75,11 @@ func (k SealKey) id() (id keyID) {
 	return id
 }
 
-// String returns the key's name.
-func (k SealKey) String() string { return "key " + k.ID() }
+// Format prints the key's name, whatever the verb.
+func (k SealKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "key "+k.ID()) }
 
-// GoString returns the key's name.
-func (k SealKey) GoString() string { return k.String() }
+// MarshalText returns the key's name.
+func (k SealKey) MarshalText() ([]byte, error) { return []byte("key " + k.ID()), nil }
 
 type keyID [4]byte
 

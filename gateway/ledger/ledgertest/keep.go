@@ -196,23 +196,11 @@ var keeping = []subtest{
 		}
 	}},
 	{"a sweep of much is done in parts", func(s *suite) {
-		for i := range 1500 {
-			s.accept(later(fmt.Sprint("customer ", i), crm))
-		}
-		leases, err := s.store.Claim(s.ctx(), crm, 1500, lease)
-		if err != nil {
-			s.Fatal(err)
-		}
-		var finishes []ledger.Finish
-		for _, l := range leases {
-			finishes = append(finishes, ledger.Finish{Route: crm, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied})
-		}
-		if _, err := s.store.Finish(s.ctx(), finishes); err != nil {
-			s.Fatal(err)
-		}
+		const many = 1500
+		s.fill(many, ledger.Applied)
 		s.advance(time.Hour)
 		s.sweep(ledger.Sweep{Payloads: time.Minute, Operations: 2 * time.Hour})
-		if due, missing, err := s.store.Resync(s.ctx(), crm); due != 0 || missing != 1500 || err != nil {
+		if due, missing, err := s.store.Resync(s.ctx(), crm); due != 0 || missing != many || err != nil {
 			s.Errorf("Resync = %d, %d, %v", due, missing, err)
 		}
 	}},
@@ -264,6 +252,34 @@ var keeping = []subtest{
 			s.Error("a lease from before Erase is held again")
 		}
 	}},
+}
+
+// fill accepts states of many customers for one route and ends them all alike.
+func (s *suite) fill(many int, v ledger.Verdict) {
+	s.Helper()
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			for n := i; n < many; n += 50 {
+				if _, err := s.store.Accept(s.ctx(), later(fmt.Sprintf("customer %04d", n), crm)); err != nil {
+					s.Errorf("Accept: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	leases, err := s.store.Claim(s.ctx(), crm, many+1, lease)
+	if err != nil || len(leases) != many {
+		s.Fatalf("Claim = %d leases, %v; want %d", len(leases), err, many)
+	}
+	var finishes []ledger.Finish
+	for _, l := range leases {
+		finishes = append(finishes, ledger.Finish{Route: crm, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: v})
+	}
+	if _, err := s.store.Finish(s.ctx(), finishes); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // grep fails if text is in any of the store's files.

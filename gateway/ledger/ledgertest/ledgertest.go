@@ -51,7 +51,7 @@ const (
 // Run runs the suite. open fails the test if it cannot open a store; closing is
 // the suite's affair.
 func Run(t *testing.T, open func(t *testing.T, o Options) ledger.Store) {
-	for _, group := range [][]subtest{accepting, keys, leasing, settling, dying, routing, keeping, living} {
+	for _, group := range [][]subtest{accepting, keys, leasing, settling, dying, routing, keeping, living, sealing} {
 		for _, s := range group {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()

@@ -3,8 +3,8 @@ package ledgertest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -60,11 +60,9 @@ type memoryKey struct {
 	expires     time.Time
 }
 
-// disks are by directory.
-var disks sync.Map
-
 // openMemory opens stores with one rule switched off.
 func openMemory(mutant string) func(t *testing.T, o Options) ledger.Store {
+	var disks sync.Map // by directory
 	return func(_ *testing.T, o Options) ledger.Store {
 		d, _ := disks.LoadOrStore(o.Dir, &disk{
 			slots: map[[2]string]*memorySlot{}, operations: map[int64]*memoryOperation{}, keys: map[string]memoryKey{}, routes: map[string]ledger.Route{},
@@ -674,36 +672,37 @@ func (m *memory) SetSealKeys(_ context.Context, ids []string) error {
 	return nil
 }
 
-// Rewrite goes through the payloads by version, and then through all results.
+// Rewrite goes through the payloads by version, and then through the results.
 func (m *memory) Rewrite(_ context.Context, position string, limit int, rewrite func(ledger.Blob) []byte) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	from, _ := strconv.ParseInt(position, 10, 64)
-	var versions []int64
+	type blob struct {
+		at   string
+		blob ledger.Blob
+		put  func([]byte)
+	}
+	var all []blob
 	for v, o := range m.d.operations {
-		if v > from && o.payload != nil {
-			versions = append(versions, v)
+		if o.payload != nil {
+			all = append(all, blob{fmt.Sprintf("1 %020d", v), ledger.Blob{Customer: o.Customer, Data: o.payload}, func(b []byte) { o.payload = b }})
 		}
-	}
-	slices.Sort(versions)
-	for _, v := range versions[:min(limit, len(versions))] {
-		o := m.d.operations[v]
-		if p := rewrite(ledger.Blob{Customer: o.Customer, Data: o.payload}); p != nil {
-			o.payload = p
-		}
-	}
-	if len(versions) > limit {
-		return strconv.FormatInt(versions[limit-1], 10), nil
 	}
 	for _, s := range m.d.slots {
-		if s.Result == nil {
-			continue
-		}
-		if r := rewrite(ledger.Blob{Customer: s.Customer, Route: s.Route, Data: s.Result}); r != nil {
-			s.Result = r
+		if s.Result != nil {
+			all = append(all, blob{"2 " + s.Route + "\x00" + s.Customer, ledger.Blob{Customer: s.Customer, Route: s.Route, Data: s.Result}, func(b []byte) { s.Result = b }})
 		}
 	}
-	return "", nil
+	slices.SortFunc(all, func(a, b blob) int { return cmp.Compare(a.at, b.at) })
+	all = slices.DeleteFunc(all, func(b blob) bool { return b.at <= position })
+	for _, b := range all[:min(limit, len(all))] {
+		if data := rewrite(b.blob); data != nil {
+			b.put(data)
+		}
+	}
+	if len(all) <= limit {
+		return "", nil
+	}
+	return all[limit-1].at, nil
 }
 
 func (m *memory) Ready() error {

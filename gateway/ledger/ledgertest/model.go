@@ -98,8 +98,8 @@ func play(t *rapid.T, s *suite, n int) (story string, ok bool) {
 		}
 	}()
 	w.calm = rapid.Bool().Draw(t, "calm")
-	routes := rapid.IntRange(1, 2).Draw(t, "routes")
-	people := rapid.IntRange(1, 2).Draw(t, "customers")
+	routes := rapid.SampledFrom([]int{1, 1, 2}).Draw(t, "routes")
+	people := rapid.SampledFrom([]int{1, 1, 2}).Draw(t, "customers")
 	for c := range people {
 		for r := range routes {
 			w.slots = append(w.slots, &place{route: fmt.Sprintf("route%d-%d", r, n), customer: fmt.Sprintf("customer%d-%d", c, n)})
@@ -145,11 +145,13 @@ type action struct {
 
 func (w *world) actions() map[string]action {
 	return map[string]action{
-		"accept":  {8, w.accept},
-		"claim":   {6, w.claim},
-		"one":     {3, w.claimSlot},
-		"send":    {12, w.send},
-		"finish":  {10, w.finishOne},
+		"upsert":  {8, w.upsert},
+		"accept":  {6, w.accept},
+		"claim":   {3, w.claim},
+		"one":     {6, w.claimSlot},
+		"deliver": {6, w.deliverOne},
+		"send":    {6, w.send},
+		"finish":  {6, w.finishOne},
 		"advance": {8, w.advance},
 		"crash":   {1, w.crash},
 		"replay":  {2, w.replay},
@@ -215,6 +217,41 @@ func (w *world) accept() {
 	}
 }
 
+// upsert accepts, and delivers at once what is leased.
+func (w *world) upsert() {
+	had := map[*worker]bool{}
+	for _, p := range w.slots {
+		for _, k := range p.leases {
+			had[k] = true
+		}
+	}
+	w.accept()
+	for _, p := range w.slots {
+		for _, k := range slices.Clone(p.leases) {
+			if !had[k] {
+				w.pass(tick)
+				w.attempt(p, k, true)
+				w.pass(tick)
+				w.end(p, k)
+			}
+		}
+	}
+}
+
+// deliverOne is what a background worker does with a slot.
+func (w *world) deliverOne() {
+	p := w.pick()
+	n := len(p.leases)
+	w.claimOf(p)
+	if len(p.leases) > n {
+		k := p.leases[n]
+		w.pass(tick)
+		w.attempt(p, k, true)
+		w.pass(tick)
+		w.end(p, k)
+	}
+}
+
 func (w *world) at(route, customer string) *place {
 	for _, p := range w.slots {
 		if p.route == route && p.customer == customer {
@@ -260,8 +297,9 @@ func (w *world) claim() {
 	}
 }
 
-func (w *world) claimSlot() {
-	p := w.pick()
+func (w *world) claimSlot() { w.claimOf(w.pick()) }
+
+func (w *world) claimOf(p *place) {
 	asked := w.clock.Now()
 	l, ok, err := w.store.ClaimSlot(w.ctx(), p.route, p.customer, lease)
 	w.must("ClaimSlot", err)
@@ -317,6 +355,11 @@ func (w *world) attempt(p *place, k *worker, obeys bool) {
 	f := &ledger.Finish{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Unsure: was != nil && was.Unsure}
 	k.finish, k.sent = f, true
 	k.zombie = k.zombie || !obeys
+	if !w.calm && rapid.IntRange(0, 5).Draw(w.t, "timed out before") == 0 {
+		w.tell("send %d under %d to %s: late, then again", l.Version, l.Token, p)
+		w.late(p, l.Version)
+		f.Unsure = true
+	}
 	kinds := []string{"applied", "applied", "applied", "refused", "throttled", "answer lost"}
 	if !w.calm {
 		kinds = append(kinds, "late", "late", "never")
@@ -335,16 +378,21 @@ func (w *world) attempt(p *place, k *worker, obeys bool) {
 		w.land(p, l.Version)
 		f.Unsure, f.Delay = true, w.delay()
 	case "late":
-		at := w.clock.Now().Add(time.Duration(rapid.IntRange(1, int(settle/time.Second)-1).Draw(w.t, "seconds")) * time.Second)
-		p.landings = append(p.landings, landing{at, l.Version})
+		w.late(p, l.Version)
 		f.Unsure, f.Delay = true, w.delay()
 	case "never":
 		f.Unsure, f.Delay = true, w.delay()
 	}
 }
 
+// late lets a request take effect some time after it was given up.
+func (w *world) late(p *place, version int64) {
+	in := time.Duration(rapid.IntRange(5, int(settle/time.Second)-1).Draw(w.t, "seconds")) * time.Second
+	p.landings = append(p.landings, landing{w.clock.Now().Add(in), version})
+}
+
 func (w *world) delay() time.Duration {
-	return time.Duration(rapid.SampledFrom([]int{0, 0, 1, 20, 90}).Draw(w.t, "delay")) * time.Second
+	return time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 20, 90}).Draw(w.t, "delay")) * time.Second
 }
 
 // land lets a provider take a state.
@@ -394,7 +442,7 @@ func (w *world) bury() {
 }
 
 func (w *world) advance() {
-	seconds := rapid.SampledFrom([]int{1, 5, 15, 29, 30, 31, 60, 61, 120}).Draw(w.t, "seconds")
+	seconds := rapid.SampledFrom([]int{1, 1, 1, 5, 10, 29, 30, 31, 60, 120}).Draw(w.t, "seconds")
 	w.pass(time.Duration(seconds) * time.Second)
 }
 
@@ -477,6 +525,9 @@ func (w *world) resync() {
 }
 
 func (w *world) sweepUp() {
+	if rapid.Bool().Draw(w.t, "later") {
+		w.pass(patience)
+	}
 	how := ledger.Sweep{Latest: rapid.Bool().Draw(w.t, "latest"), Payloads: patience, Operations: patience}
 	w.tell("sweep")
 	for more := true; more; {
