@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"customer-gateway/canonical"
@@ -55,7 +56,11 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	inFlight        prometheus.Gauge
+	delivered       *prometheus.CounterVec
+	commitDuration  prometheus.Histogram
+	commitWrites    prometheus.Histogram
 
+	making   sync.Mutex // held while a route's series are made or dropped
 	routes   series[string, *Route]
 	counted  series[requestKey, prometheus.Counter]
 	duration series[durationKey, prometheus.Observer]
@@ -83,10 +88,14 @@ func New() *Metrics {
 		requests:        counter("http_requests_total", "HTTP requests answered.", "method", "route", "status"),
 		requestDuration: histogram("http_request_duration_seconds", "Time to answer an HTTP request.", callBuckets, "method", "route"),
 		inFlight:        prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + "http_requests_in_flight", Help: "HTTP requests being answered."}),
+		delivered:       counter("deliveries_total", "Deliveries of accepted states that have ended, by who waited for them and how.", "route", "provider", "kind", "verdict"),
+		commitDuration:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + "ledger_commit_seconds", Help: "Time of one commit of the ledger.", Buckets: commitBuckets}),
+		commitWrites:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + "ledger_commit_writes", Help: "Calls that shared one commit of the ledger.", Buckets: writesBuckets}),
 	}
 	m.registry.MustRegister(
 		m.attempts, m.attemptDuration, m.retries, m.limiterWait, m.breaker, m.gate, m.unclassified,
-		m.results, m.resultDuration, m.requests, m.requestDuration, m.inFlight, build(),
+		m.results, m.resultDuration, m.requests, m.requestDuration, m.inFlight,
+		m.delivered, m.commitDuration, m.commitWrites, build(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -111,6 +120,24 @@ func (m *Metrics) Route(name, provider string) *Route {
 	}
 	r.reset()
 	return r
+}
+
+// Forget drops the series of a route that is no longer there. What ends after that
+// on its observer is no longer counted. Result and Delivery must not name it any more.
+func (m *Metrics) Forget(name string) {
+	m.making.Lock()
+	defer m.making.Unlock()
+	if r, found := m.routes.get(name); found {
+		r.forgotten = true
+		m.routes.drop(name)
+	}
+	of := prometheus.Labels{"route": name}
+	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.attempts, m.attemptDuration, m.retries, m.limiterWait, m.breaker, m.gate, m.unclassified,
+		m.results, m.resultDuration, m.delivered, // route means something else in those of HTTP requests
+	} {
+		vec.DeletePartialMatch(of)
+	}
 }
 
 // Result implements gateway.Observer. The provider's label is empty for a route

@@ -11,6 +11,7 @@ import (
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway"
+	"customer-gateway/gateway/ledger"
 	"customer-gateway/gateway/transport"
 )
 
@@ -198,6 +199,8 @@ func hot(m *Metrics, r *Route) {
 	r.Attempt("upsert", "", time.Millisecond)
 	r.LimiterWait(time.Microsecond)
 	m.Result("a", gateway.StatusSucceeded, "", time.Millisecond)
+	m.Delivery("a", false, ledger.Applied, false)
+	m.Commit(1, time.Millisecond)
 	m.InFlight(1)
 	m.Request(http.MethodPut, "/v1/customers/:id", 200, time.Millisecond)
 	m.InFlight(-1)

@@ -44,12 +44,17 @@ type Route struct {
 	retries      series[opCode, prometheus.Counter]
 	results      series[statusCode, prometheus.Counter]
 	unclassified series[fingerprint, prometheus.Counter]
+	deliveries   series[kindVerdict, prometheus.Counter]
+
+	forgotten bool // guarded by m.making
 }
 
 // The keys hold labels, not what they were made of: only labels are bounded.
 type opCode struct{ op, code string }
 
 type statusCode struct{ status, code string }
+
+type kindVerdict struct{ kind, verdict string }
 
 type fingerprint struct {
 	op     string
@@ -131,11 +136,11 @@ func (r *Route) Unclassified(op string, status int, upstreamCode string) {
 	c, found := r.unclassified.get(key)
 	if !found {
 		c, found = r.unclassified.admit(key, maxFingerprints, func() prometheus.Counter {
-			return r.m.unclassified.WithLabelValues(r.name, r.provider, key.op, strconv.Itoa(status), key.code)
+			return r.series(r.m.unclassified, key.op, strconv.Itoa(status), key.code)
 		})
 	}
 	if !found {
-		c = r.m.unclassified.WithLabelValues(r.name, r.provider, other, other, other)
+		c = r.series(r.m.unclassified, other, other, other)
 	}
 	c.Inc()
 }
@@ -144,7 +149,7 @@ func (r *Route) result(status gateway.Status, code canonical.Code, took time.Dur
 	key := statusCode{string(status), label(code)}
 	c, found := r.results.get(key)
 	if !found {
-		c = r.results.put(key, r.m.results.WithLabelValues(r.name, r.provider, key.status, key.code))
+		c = r.results.put(key, r.series(r.m.results, key.status, key.code))
 	}
 	c.Inc()
 	r.resultDuration.Observe(took.Seconds())
@@ -155,9 +160,28 @@ func (r *Route) count(in *series[opCode, prometheus.Counter], of *prometheus.Cou
 	key := opCode{r.op(op), label(code)}
 	c, found := in.get(key)
 	if !found {
-		c = in.put(key, of.WithLabelValues(r.name, r.provider, key.op, key.code))
+		c = in.put(key, r.series(of, key.op, key.code))
 	}
 	c.Inc()
+}
+
+func (r *Route) delivery(key kindVerdict) {
+	c, found := r.deliveries.get(key)
+	if !found {
+		c = r.deliveries.put(key, r.series(r.m.delivered, key.kind, key.verdict))
+	}
+	c.Inc()
+}
+
+// series returns the route's counter with the labels; one that nobody sees if the
+// route is forgotten.
+func (r *Route) series(of *prometheus.CounterVec, labels ...string) prometheus.Counter {
+	r.m.making.Lock()
+	defer r.m.making.Unlock()
+	if r.forgotten {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "forgotten"})
+	}
+	return of.WithLabelValues(append([]string{r.name, r.provider}, labels...)...)
 }
 
 // op returns the label of an operation.

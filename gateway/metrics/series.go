@@ -49,6 +49,24 @@ func (s *series[K, V]) admit(key K, limit int, open func() V) (V, bool) {
 	return v, true
 }
 
+// all returns what is held, not to be changed.
+func (s *series[K, V]) all() map[K]V {
+	if m := s.held.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+func (s *series[K, V]) drop(key K) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, found := s.get(key); found {
+		left := maps.Clone(*s.held.Load())
+		delete(left, key)
+		s.held.Store(&left)
+	}
+}
+
 func (s *series[K, V]) set(key K, v V) {
 	grown := map[K]V{key: v}
 	if m := s.held.Load(); m != nil {
