@@ -5,44 +5,110 @@
 // panics. Only what net/http refuses before a handler runs has a shape of its
 // own; NewServer lists it.
 //
+// # With a ledger
+//
+// What is answered with 2xx is durable and is delivered, or ends as a dead letter
+// that GET /v1/dead-letters shows. Then:
+//
+//   - ETag is the customer's version, on answers to PUT, PATCH and GET. If-Match
+//     takes such tags or *, If-None-Match takes *. A version says nothing about how
+//     far the routes are, so GET knows no 304.
+//   - Idempotency-Key resumes: the same request under the same key is answered
+//     with what has become of the first one, which goes on. Another request under
+//     the key is refused with 422, and with 409 while the first is being answered.
+//     A key belongs to the API key that it came with and is kept for a day.
+//   - Prefer: respond-async and wait=0 answer once the upsert is durable;
+//     respond-async with a longer wait answers then at the latest.
+//   - 201 is answered when the gateway did not know the customer.
+//   - Location names the operation while a route is pending. GET of it answers
+//     200 whatever has become of it; its outcome tells, and that is the outcome at
+//     all its routes, also for a key that is shown only some of them.
+//
 // # Without a ledger
 //
-// The gateway stores nothing yet, and the API says so instead of pretending:
+// The gateway stores nothing (ledger.driver: none), and the API says so instead of
+// pretending:
 //
 //   - If-Match and If-None-Match are refused with 412, since no version can be
 //     proven; ignoring them could overwrite what the caller wanted to protect.
 //   - Idempotency-Key is ignored: a repeated PUT is sent again and converges.
 //     Where a repeat would not be harmless (a one-time payment token), the result
 //     says retryable false.
-//   - Prefer: respond-async is ignored and is not in Preference-Applied.
+//   - Prefer: respond-async and wait=0 are ignored and not in Preference-Applied.
 //   - 201 is answered when a route created the customer and none knew it before.
+//   - Whatever reads or changes what is stored is answered with 404.
+//
+// # Bulk
+//
+// POST /v1/customers/bulk takes a line of JSON for each customer and answers each
+// with a line, as soon as it has one and therefore in any order: line and id say
+// which. Lines of one customer are worked on in their order. Empty lines are
+// skipped, but counted. The stream's status says nothing about its lines.
+//
+// At most BulkConcurrency lines are in work at once, and a line is in work until
+// its answer is written: who does not read the answers is not read from. A client
+// that neither sends nor takes anything for BulkTimeout is cut off. Whenever the
+// gateway ends the intake, the last line of the answer holds the error and, as
+// line, the first line that was not looked at.
+//
+// With a ledger, lines are answered once they are durable, unless Prefer: wait=N
+// is stated. An Idempotency-Key K gives line n the key K/n, so that an interrupted
+// import resumes if it is sent again as a whole.
 //
 // # Keys
 //
 // A key may be limited to some routes. An upsert that names no routes goes to all
-// that the key may use; one that names another is refused as a whole. Paths that
-// probes, scrapers and readers of errors need (/healthz, /readyz, /metrics,
-// /v1/errors) are open.
+// that the key may use; one that names another is refused as a whole. Customers,
+// operations and dead letters are shown with those routes only, and what has none
+// of them is not found. Erasing a customer's data takes a key that is not limited
+// to some routes, because it erases what is held for all. Paths that probes,
+// scrapers and readers of errors need (/healthz, /readyz, /metrics, /v1/errors)
+// are open.
 package api
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway"
+	"customer-gateway/gateway/ledger"
 
 	"github.com/gin-gonic/gin"
 )
 
-// Gateway is what the API serves; *gateway.Gateway is one.
+// Gateway is what the API serves; *gateway.Gateway is one. Its errors are
+// *canonical.Error or wrap one.
 type Gateway interface {
+	// Durable reports whether there is a ledger. Without one, only Upsert, Route
+	// and Routes are called, and Pause and Resume.
+	Durable() bool
 	// Upsert reports per route what became of the customer; an error means that
 	// nothing was sent.
 	Upsert(ctx context.Context, cmd gateway.Command) (*gateway.Envelope, error)
+	// Patch applies a merge patch (RFC 7396), which is a JSON object, to the stored
+	// customer and goes on as Upsert. Customer and Body of cmd are not set.
+	Patch(ctx context.Context, id string, patch []byte, cmd gateway.Command) (*gateway.Envelope, error)
+	// Customer returns the sync state of a customer.
+	Customer(ctx context.Context, id string) (*gateway.Customer, error)
+	// Operation returns what has become of an upsert.
+	Operation(ctx context.Context, id string) (*gateway.Envelope, error)
+	// DeadLetters lists dead letters, oldest death first.
+	DeadLetters(ctx context.Context, f ledger.Filter) ([]gateway.DeadLetter, error)
+	// Replay makes dead letters due again and returns how many.
+	Replay(ctx context.Context, f ledger.Filter) (int, error)
+	// Pause holds a route's work back, and Resume lets it go on.
+	Pause(ctx context.Context, route, reason string) error
+	Resume(ctx context.Context, route string) error
+	// Resync makes due what a route has confirmed; missing counts the customers
+	// whose state is no longer held.
+	Resync(ctx context.Context, route string) (due, missing int, err error)
+	// Erase deletes all that is held about a customer.
+	Erase(ctx context.Context, id string) error
 	// Routes returns the state of every route, in route order.
 	Routes() []gateway.RouteState
 	// Route returns the state of one route and whether there is one.
@@ -70,7 +136,8 @@ type Options struct {
 	// Log gets one line for each request, with no personal data and no address;
 	// nil for none.
 	Log *slog.Logger
-	// MaxBody limits the body of a request, in bytes. Default 1 MiB.
+	// MaxBody limits the body of a request, and each line of a bulk request, in
+	// bytes. Default 1 MiB.
 	MaxBody int64
 	// MaxInFlight limits how many calls under /v1 are served at once; more are
 	// shed. 0 for no limit.
@@ -87,6 +154,15 @@ type Options struct {
 	// shutting down, say. It must not depend on a provider. The message of an
 	// *canonical.Error is shown, that of any other error is not.
 	Ready func() error
+	// BulkConcurrency limits how many lines of a bulk request are in work at once.
+	// Default 64.
+	BulkConcurrency int
+	// BulkTimeout is how long a bulk request waits for the end of a line that its
+	// client sends, and for its client to take an answer. Default 1m.
+	BulkTimeout time.Duration
+	// Closing is closed when the gateway begins to shut down: bulk requests end
+	// after the lines that they have taken. nil for never.
+	Closing <-chan struct{}
 }
 
 // api serves the calls.
@@ -106,6 +182,12 @@ func New(opts Options) http.Handler {
 	}
 	if opts.MaxWait <= 0 {
 		opts.MaxWait = 10 * time.Second
+	}
+	if opts.BulkConcurrency <= 0 {
+		opts.BulkConcurrency = 64
+	}
+	if opts.BulkTimeout <= 0 {
+		opts.BulkTimeout = time.Minute
 	}
 	a := &api{Options: opts, catalogue: newCatalogue(opts.PublicURL)}
 
@@ -135,10 +217,38 @@ func New(opts Options) http.Handler {
 	}
 	get("/v1/errors", a.shed, a.getErrors)
 	get("/v1/errors/:code", a.shed, a.getError)
-	get("/v1/routes", a.shed, a.authenticate(scopeRead), a.getRoutes)
-	get("/v1/routes/:route", a.shed, a.authenticate(scopeRead), a.getRoute)
-	e.PUT("/v1/customers/:id", a.shed, a.authenticate(scopeWrite), a.putCustomer)
+
+	// Every other call is limited, and needs a key with the scope if there are any.
+	reader, writer := a.authenticate(scopeRead), a.authenticate(scopeWrite)
+	read := func(path string, handlers ...gin.HandlerFunc) {
+		get(path, append([]gin.HandlerFunc{a.shed, reader}, handlers...)...)
+	}
+	write := func(method, path string, handlers ...gin.HandlerFunc) {
+		e.Handle(method, path, append([]gin.HandlerFunc{a.shed, writer}, handlers...)...)
+	}
+	read("/v1/routes", a.getRoutes)
+	read("/v1/routes/:route", a.getRoute)
+	write(http.MethodPost, "/v1/routes/:route/pause", a.pauseRoute)
+	write(http.MethodPost, "/v1/routes/:route/resume", a.resumeRoute)
+	write(http.MethodPost, "/v1/routes/:route/resync", a.stored, a.resyncRoute)
+	write(http.MethodPut, "/v1/customers/:id", a.putCustomer)
+	write(http.MethodPatch, "/v1/customers/:id", a.stored, a.patchCustomer)
+	read("/v1/customers/:id", a.stored, a.getCustomer)
+	write(http.MethodDelete, "/v1/customers/:id/data", a.stored, a.eraseCustomer)
+	write(http.MethodPost, "/v1/customers/bulk", a.bulkCustomers)
+	read("/v1/operations/:id", a.stored, a.getOperation)
+	read("/v1/dead-letters", a.stored, a.getDeadLetters)
+	write(http.MethodPost, "/v1/dead-letters/replay", a.stored, a.replayDeadLetters)
 	return e
+}
+
+// stored refuses what a gateway without a ledger cannot do.
+func (a *api) stored(c *gin.Context) {
+	if !a.Gateway.Durable() {
+		_ = c.Error(&canonical.Error{Code: canonical.RequestNotFound,
+			Message: "this gateway stores nothing (ledger.driver: none), so there is nothing to read or to change here; PUT /v1/customers/{id} sends a customer"})
+		c.Abort()
+	}
 }
 
 func notFound(c *gin.Context) {
@@ -148,6 +258,9 @@ func notFound(c *gin.Context) {
 // notAllowed answers a method that the path does not have; gin has set Allow.
 func notAllowed(c *gin.Context) {
 	if c.Request.Method == http.MethodOptions {
+		if strings.Contains(c.Writer.Header().Get("Allow"), http.MethodPatch) {
+			c.Header("Accept-Patch", typeMergePatch)
+		}
 		c.Status(http.StatusNoContent)
 		return
 	}
@@ -171,40 +284,4 @@ func (a *api) readyz(c *gin.Context) {
 	writeJSON(c, http.StatusOK, struct {
 		Status string `json:"status"`
 	}{"ready"})
-}
-
-// getRoutes lists the routes that the key may use.
-func (a *api) getRoutes(c *gin.Context) {
-	if _, err := query(c.Request.URL); err != nil {
-		_ = c.Error(err)
-		return
-	}
-	key := stateOf(c).key
-	shown := []gateway.RouteState{}
-	for _, r := range a.Gateway.Routes() {
-		if key.mayUse(r.Name) {
-			shown = append(shown, r)
-		}
-	}
-	writeJSON(c, http.StatusOK, shown)
-}
-
-func (a *api) getRoute(c *gin.Context) {
-	name, err := param(c, "route")
-	if err == nil {
-		_, err = query(c.Request.URL)
-	}
-	if err == nil {
-		err = stateOf(c).key.check([]string{name})
-	}
-	if err != nil {
-		_ = c.Error(err)
-		return
-	}
-	r, found := a.Gateway.Route(name)
-	if !found {
-		_ = c.Error(&canonical.Error{Code: canonical.RequestNotFound, Message: "there is no such route; GET /v1/routes lists them"})
-		return
-	}
-	writeJSON(c, http.StatusOK, r)
 }

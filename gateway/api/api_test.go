@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway"
+	"customer-gateway/gateway/ledger"
 	"customer-gateway/gateway/trace"
 	"customer-gateway/gateway/transport"
 )
@@ -35,9 +37,18 @@ type fake struct {
 	entered chan struct{} // if set, told of every upsert
 	hold    chan struct{} // if set, holds upserts until it is closed
 
-	mu   sync.Mutex
-	cmds []gateway.Command
-	ctxs []context.Context
+	durable  bool
+	first    bool                                             // the ledger did not know the customer
+	known    *gateway.Customer                                // what Customer returns
+	done     *gateway.Envelope                                // what Operation returns
+	dead     []gateway.DeadLetter                             // what DeadLetters returns, up to its limit
+	count    [2]int                                           // what Replay and Resync return
+	upserted func(gateway.Command) (*gateway.Envelope, error) // if set, what Upsert does
+
+	mu    sync.Mutex
+	cmds  []gateway.Command
+	ctxs  []context.Context
+	asked []string // of the other methods, with their arguments
 }
 
 func (f *fake) Upsert(ctx context.Context, cmd gateway.Command) (*gateway.Envelope, error) {
@@ -56,10 +67,108 @@ func (f *fake) Upsert(ctx context.Context, cmd gateway.Command) (*gateway.Envelo
 	if f.err != nil {
 		return nil, f.err
 	}
+	if f.upserted != nil {
+		return f.upserted(cmd)
+	}
+	return f.envelope(cmd.Customer.ID.Value()), nil
+}
+
+func (f *fake) envelope(id string) *gateway.Envelope {
 	return &gateway.Envelope{
-		OperationID: "op_01J9", CustomerID: cmd.Customer.ID.Value(), Version: 1771000000000000,
-		Outcome: f.outcome, Results: f.results,
-	}, nil
+		OperationID: "op_01J9", CustomerID: id, Version: 1771000000000000,
+		Outcome: f.outcome, Results: f.results, Kept: f.durable, First: f.first,
+	}
+}
+
+func (f *fake) Durable() bool { return f.durable }
+
+func (f *fake) Patch(_ context.Context, id string, patch []byte, cmd gateway.Command) (*gateway.Envelope, error) {
+	if err := f.ask("patch", id, string(patch)); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.cmds = append(f.cmds, cmd)
+	f.mu.Unlock()
+	return f.envelope(id), nil
+}
+
+func (f *fake) Customer(_ context.Context, id string) (*gateway.Customer, error) {
+	if err := f.ask("customer", id); err != nil {
+		return nil, err
+	}
+	return f.known, nil
+}
+
+func (f *fake) Operation(_ context.Context, id string) (*gateway.Envelope, error) {
+	if err := f.ask("operation", id); err != nil {
+		return nil, err
+	}
+	return f.done, nil
+}
+
+func (f *fake) DeadLetters(_ context.Context, filter ledger.Filter) ([]gateway.DeadLetter, error) {
+	if err := f.ask("dead letters", filterText(filter)); err != nil {
+		return nil, err
+	}
+	return f.dead[:min(filter.Limit, len(f.dead))], nil
+}
+
+func (f *fake) Replay(_ context.Context, filter ledger.Filter) (int, error) {
+	return f.count[0], f.ask("replay", filterText(filter))
+}
+
+func (f *fake) Pause(_ context.Context, route, reason string) error {
+	return f.ask("pause", route, reason)
+}
+
+func (f *fake) Resume(_ context.Context, route string) error { return f.ask("resume", route) }
+
+func (f *fake) Resync(_ context.Context, route string) (due, missing int, err error) {
+	return f.count[0], f.count[1], f.ask("resync", route)
+}
+
+func (f *fake) Erase(_ context.Context, id string) error { return f.ask("erase", id) }
+
+// ask keeps what was asked for.
+func (f *fake) ask(words ...string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, strings.Join(words, " "))
+	return f.err
+}
+
+// filterText returns the members of a filter that are set.
+func filterText(f ledger.Filter) string {
+	var words []string
+	add := func(name, value string) {
+		if value != "" {
+			words = append(words, name+"="+value)
+		}
+	}
+	stamp := func(at time.Time) string {
+		if at.IsZero() {
+			return ""
+		}
+		return at.UTC().Format(time.RFC3339Nano)
+	}
+	add("route", f.Route)
+	add("routes", strings.Join(f.Routes, ","))
+	add("code", string(f.Code))
+	add("customer", f.Customer)
+	add("since", stamp(f.Since))
+	add("until", stamp(f.Until))
+	add("after", strings.Trim(stamp(f.After.DiedAt)+"/"+f.After.Route+"/"+f.After.Customer, "/"))
+	if f.Limit != 0 {
+		add("limit", strconv.Itoa(f.Limit))
+	}
+	return strings.Join(words, " ")
+}
+
+// questions returns what was asked for beside upserts.
+func (f *fake) questions() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.asked, "; ")
 }
 
 // calls returns how many upserts there were, and the last one.
@@ -126,6 +235,20 @@ func put(target, body string, header ...string) *http.Request {
 	return r
 }
 
+// call returns a request with a JSON body, or with none.
+func call(method, target, body string, header ...string) *http.Request {
+	r := put(target, body, header...)
+	r.Method = method
+	if body == "" {
+		r.Header.Del("Content-Type")
+	}
+	return r
+}
+
+func patch(target, body string, header ...string) *http.Request {
+	return call(http.MethodPatch, target, body, append([]string{"Content-Type", "application/merge-patch+json"}, header...)...)
+}
+
 func get(target string, header ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	addHeader(r, header...)
@@ -150,7 +273,7 @@ func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // answer is a problem or an envelope, as a client reads it.
 type answer struct {
 	Type, Title, Detail, Instance, TraceID string
-	Status                                 int
+	Status, Line                           int
 	Code                                   canonical.Code
 	Retryable                              bool
 	Errors                                 []canonical.FieldError
@@ -233,9 +356,18 @@ func TestRefusals(t *testing.T) {
 		{name: "no metrics", request: get("/metrics"), code: canonical.RequestNotFound, status: 404},
 		{name: "unknown route", request: get("/v1/routes/nope"), code: canonical.RequestNotFound, status: 404},
 		{name: "unknown code", request: get("/v1/errors/nope"), code: canonical.RequestNotFound, status: 404},
-		{name: "method", request: httptest.NewRequest(http.MethodDelete, customerPath, nil), code: canonical.RequestMethodNotAllowed, status: 405, header: []string{"Allow", "PUT"}},
+		{name: "method", request: httptest.NewRequest(http.MethodDelete, customerPath, nil), code: canonical.RequestMethodNotAllowed, status: 405, header: []string{"Allow", "GET, HEAD, PUT, PATCH"}},
 		{name: "method on a read", request: put("/v1/routes", customer), code: canonical.RequestMethodNotAllowed, status: 405, header: []string{"Allow", "GET, HEAD"}},
-		{name: "invented method", request: httptest.NewRequest("BREW", customerPath, nil), code: canonical.RequestMethodNotAllowed, status: 405, header: []string{"Allow", "PUT"}},
+		{name: "invented method", request: httptest.NewRequest("BREW", customerPath, nil), code: canonical.RequestMethodNotAllowed, status: 405, header: []string{"Allow", "GET, HEAD, PUT, PATCH"}},
+
+		{name: "nothing stored: customer", request: get(customerPath), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: patch", request: patch(customerPath, "{}"), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: erase", request: call("DELETE", customerPath+"/data", ""), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: operation", request: get("/v1/operations/op_01J9"), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: dead letters", request: get("/v1/dead-letters"), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: replay", request: call("POST", "/v1/dead-letters/replay", `{"all":true}`), code: canonical.RequestNotFound, status: 404},
+		{name: "nothing stored: resync", request: call("POST", "/v1/routes/april/resync", ""), code: canonical.RequestNotFound, status: 404},
+		{name: "unknown route paused", request: call("POST", "/v1/routes/nope/pause", ""), code: canonical.RequestNotFound, status: 404},
 
 		{name: "long id", request: put("/v1/customers/"+long, customer), code: canonical.RequestInvalid, status: 422, field: "id"},
 		{name: "control character in the id", request: put("/v1/customers/a%0Ab", customer), code: canonical.RequestInvalid, status: 422, field: "id"},
@@ -378,8 +510,8 @@ func TestOptionsAndHead(t *testing.T) {
 	t.Parallel()
 	h := open(good(), Options{})
 	w := do(h, httptest.NewRequest(http.MethodOptions, customerPath, nil))
-	if w.Code != http.StatusNoContent || w.Header().Get("Allow") != "PUT" || w.Body.Len() > 0 {
-		t.Errorf("OPTIONS: status %d, Allow %q, %d bytes", w.Code, w.Header().Get("Allow"), w.Body.Len())
+	if w.Code != http.StatusNoContent || w.Header().Get("Allow") != "GET, HEAD, PUT, PATCH" || w.Header().Get("Accept-Patch") != "application/merge-patch+json" || w.Body.Len() > 0 {
+		t.Errorf("OPTIONS: status %d, %v, %d bytes", w.Code, w.Header(), w.Body.Len())
 	}
 	srv := httptest.NewServer(h)
 	defer srv.Close()
@@ -638,12 +770,26 @@ func TestLogHoldsNoPersonalData(t *testing.T) {
 		"no path":      get("/"+canary, header...),
 		"no method":    httptest.NewRequest(strings.ToUpper(canary), "/v1/routes", nil),
 		"failed route": put("/v1/customers/panic-"+canary, body, header...),
+		"patch":        patch("/v1/customers/"+canary, body, header[:2]...),
+		"bad patch":    patch("/v1/customers/"+canary, canary, header[:2]...),
+		"state":        get("/v1/customers/"+canary, header...),
+		"erase":        call(http.MethodDelete, "/v1/customers/"+canary+"/data", "", header...),
+		"operation":    get("/v1/operations/"+canary, header...),
+		"dead letters": get("/v1/dead-letters?customer="+canary, header...),
+		"replay":       call(http.MethodPost, "/v1/dead-letters/replay", `{"customer":"`+canary+`"}`, header[:2]...),
+		"bad replay":   call(http.MethodPost, "/v1/dead-letters/replay", `{"`+canary+`":1}`, header[:2]...),
+		"pause":        call(http.MethodPost, "/v1/routes/april/pause", `{"reason":"`+canary+`"}`, header[:2]...),
+		"bulk":         bulkRequest(`{"id":"`+canary+`"}`+"\n"+canary+"\n"+`{"id":"panic-`+canary+`","`+canary+`":1}`, header...),
 	}
 	for name, r := range requests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
 			g := good()
+			switch name {
+			case "patch", "bad patch", "state", "erase", "operation", "dead letters", "replay", "bad replay", "pause", "bulk":
+				g = stored()
+			}
 			if strings.Contains(r.URL.Path, "panic-") {
 				g.panics = struct{ Name string }{canary}
 			}

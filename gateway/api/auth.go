@@ -15,32 +15,43 @@ import (
 
 // Key is an API key that callers may use. Only its digest is known.
 type Key struct {
-	Name   string   // for logs
+	Name   string   // for logs, and whose idempotency keys come with it
 	SHA256 [32]byte // of the key
 	Read   bool     // may use the calls that change nothing
-	Write  bool     // may upsert customers
+	Write  bool     // may use the calls that change something
 	Routes []string // that it may use; nil for all
 }
 
 // mayUse reports whether the key may use a route. A nil Key is the caller of an
 // API without keys.
 func (k *Key) mayUse(route string) bool {
-	return k == nil || k.Routes == nil || slices.Contains(k.Routes, route)
+	return k.all() || slices.Contains(k.Routes, route)
 }
 
-// check refuses routes that the key may not use. It does not tell whether they
-// exist.
-func (k *Key) check(routes []string) error {
+// check refuses routes that the key may not use; field is what named them. It
+// does not tell whether they exist.
+func (k *Key) check(field string, routes ...string) error {
 	var refused []canonical.FieldError
 	for _, name := range routes {
 		if !k.mayUse(name) {
-			refused = append(refused, canonical.FieldError{Field: "routes", Code: canonical.FieldInvalid, Message: fmt.Sprintf("the key may not use the route %q", cut(name))})
+			refused = append(refused, canonical.FieldError{Field: field, Code: canonical.FieldInvalid, Message: fmt.Sprintf("the key may not use the route %q", cut(name))})
 		}
 	}
 	if refused == nil {
 		return nil
 	}
 	return &canonical.Error{Code: canonical.CallerForbidden, Fields: refused, Message: "the key may not use every route that was named: see errors"}
+}
+
+// all reports whether the key is not limited to some routes.
+func (k *Key) all() bool { return k == nil || k.Routes == nil }
+
+// scopeName is whose idempotency keys come with the key.
+func (k *Key) scopeName() string {
+	if k == nil {
+		return ""
+	}
+	return k.Name
 }
 
 type scope string

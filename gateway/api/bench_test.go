@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"customer-gateway/canonical"
@@ -46,7 +47,7 @@ func BenchmarkPut(b *testing.B) {
 	five := []gateway.Result{one[0], one[0], one[0], one[0], one[0]}
 	for name, results := range map[string][]gateway.Result{"1 route": one, "5 routes": five} {
 		b.Run(name, func(b *testing.B) {
-			h := open(still{nil, gateway.Envelope{OperationID: "op_01J9", CustomerID: "cust-1", Version: 1, Outcome: gateway.OutcomeComplete, Results: results}},
+			h := open(still{&fake{}, gateway.Envelope{OperationID: "op_01J9", CustomerID: "cust-1", Version: 1, Outcome: gateway.OutcomeComplete, Results: results}},
 				Options{Keys: []Key{key("k", "secret", true, true)}, Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), Metrics: &counting{}, MaxInFlight: 1000})
 			r := put(customerPath, "", "Authorization", "Bearer secret")
 			r.ContentLength = int64(len(body))
@@ -57,6 +58,32 @@ func BenchmarkPut(b *testing.B) {
 				reader.Reset(body)
 				h.ServeHTTP(nowhere{http.Header{}}, r)
 			}
+		})
+	}
+}
+
+// BenchmarkBulk measures a line of a bulk request.
+func BenchmarkBulk(b *testing.B) {
+	h := open(still{&fake{durable: true}, gateway.Envelope{OperationID: "op_01J9", CustomerID: "cust-1", Version: 1, Kept: true, Outcome: gateway.OutcomePending,
+		Results: []gateway.Result{{Route: "april", Provider: "april", Status: gateway.StatusPending}}}}, Options{})
+	text := []byte(`{"id":"cust-1","name":{"givenName":"Lucy","familyName":"Diamond"},"emails":[{"value":"lucy@example.com","primary":true}]}` + "\n")
+	for _, of := range []string{"one customer", "many customers"} {
+		b.Run(of, func(b *testing.B) {
+			var body bytes.Buffer
+			for n := range b.N {
+				line := text
+				if of == "many customers" {
+					line = bytes.Replace(text, []byte("cust-1"), strconv.AppendInt([]byte("cust-"), int64(n), 10), 1)
+				}
+				body.Write(line)
+			}
+			r := bulkRequest("")
+			r.Header.Set("Content-Type", ndjson)
+			r.Body = io.NopCloser(&body)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			h.ServeHTTP(nowhere{http.Header{}}, r)
 		})
 	}
 }

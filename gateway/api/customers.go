@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,9 +10,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"customer-gateway/canonical"
 	"customer-gateway/gateway"
+	"customer-gateway/gateway/ledger"
 	"customer-gateway/gateway/trace"
 
 	"github.com/gin-gonic/gin"
@@ -19,61 +22,220 @@ import (
 
 // putCustomer upserts one customer and reports what became of it at each route.
 func (a *api) putCustomer(c *gin.Context) {
-	s := stateOf(c)
-	wish := parsePrefer(c.Request.Header, a.MaxWait)
-	cmd, err := a.command(c, s.key)
+	id, err := customerID(c)
+	var o order
+	if err == nil {
+		o, err = a.order(c, &mediaJSON)
+	}
+	var body []byte
+	if err == nil {
+		body, err = a.body(c)
+	}
 	if err != nil {
 		_ = c.Error(err)
 		return
 	}
-	cmd.Wait, cmd.Strict = wish.wait, wish.strict()
-	e, err := a.Gateway.Upsert(trace.NewContext(c.Request.Context(), s.trace), cmd)
+	cmd := o.cmd
+	cmd.Body = body
+	cmd.Customer, err = canonical.DecodeCustomer(id, body)
+	if err == nil && o.key != "" {
+		var v canonical.Value
+		v, err = object(body)
+		cmd.Key = o.ledgerKey(o.key, http.MethodPut, id, v)
+	}
+	if err != nil {
+		_ = c.Error(err)
+		return
+	}
+	e, err := a.Gateway.Upsert(traced(c), cmd)
+	a.answer(c, &o, e, err)
+}
+
+// patchCustomer changes the stored customer and goes on as putCustomer.
+func (a *api) patchCustomer(c *gin.Context) {
+	id, err := customerID(c)
+	var o order
+	if err == nil {
+		o, err = a.order(c, &mediaMergePatch)
+	}
+	var body []byte
+	if err == nil {
+		body, err = a.body(c)
+	}
+	var patch canonical.Value
+	if err == nil {
+		patch, err = object(body)
+	}
+	if err != nil {
+		_ = c.Error(err)
+		return
+	}
+	cmd := o.cmd
+	if o.key != "" {
+		cmd.Key = o.ledgerKey(o.key, http.MethodPatch, id, patch)
+	}
+	e, err := a.Gateway.Patch(traced(c), id, body, cmd)
+	a.answer(c, &o, e, err)
+}
+
+// traced returns the request's context with its trace.
+func traced(c *gin.Context) context.Context {
+	return trace.NewContext(c.Request.Context(), stateOf(c).trace)
+}
+
+// answer reports an upsert.
+func (a *api) answer(c *gin.Context, o *order, e *gateway.Envelope, err error) {
 	if err != nil {
 		_ = c.Error(err)
 		return
 	}
 	h := c.Writer.Header()
 	h["Gateway-Outcome"] = []string{outcome(e)}
-	if applied := wish.applied(); applied != "" {
+	if applied := o.wish.applied(); applied != "" {
 		h["Preference-Applied"] = []string{applied}
 	}
-	if f := failureOf(e, wish.strict()); f != nil {
+	if f := failureOf(e, o.cmd.Strict); f != nil {
 		_ = c.Error(f)
 		return
 	}
-	status := statusOf(e)
-	if status == http.StatusAccepted {
-		h["Location"] = []string{"/v1/operations/" + e.OperationID}
-		h["Retry-After"] = []string{nextAttempt(e)}
+	if e.Kept {
+		h["Etag"] = []string{etag(e.Version)}
 	}
-	writeJSON(c, status, a.envelope(e, s.traceID))
+	if after, pending := nextAttempt(e); pending {
+		h["Location"] = []string{operationPath(e.OperationID)}
+		h["Retry-After"] = []string{after}
+	}
+	writeJSON(c, statusOf(e), a.envelope(e, stateOf(c).traceID))
 }
 
-// command reads a PUT: path, preconditions, query, media type and body.
-func (a *api) command(c *gin.Context, key *Key) (cmd gateway.Command, err error) {
+// order is what the head of a request says about its upsert, or upserts.
+type order struct {
+	cmd   gateway.Command // without a customer
+	wish  prefer
+	asked []string // the routes that it names; nil for none
+	key   string   // its Idempotency-Key, empty for none
+	scope string   // whose key that is
+}
+
+// order reads the head of a request: preferences, preconditions, query and media
+// type.
+func (a *api) order(c *gin.Context, m *media) (o order, err error) {
+	h, key, durable := c.Request.Header, stateOf(c).key, a.Gateway.Durable()
+	o.scope, o.wish = key.scopeName(), parsePrefer(h, a.MaxWait, durable)
+	o.cmd.Wait, o.cmd.Async, o.cmd.Strict = o.wish.wait, o.wish.async(), o.wish.strict()
+	if o.cmd.Match, err = conditions(h, durable); err != nil {
+		return o, err
+	}
+	if durable {
+		if o.key, err = idempotencyKey(h); err != nil {
+			return o, err
+		}
+	}
+	if o.asked, err = asked(c.Request.URL); err != nil {
+		return o, err
+	}
+	if o.cmd.Routes = o.asked; o.asked == nil {
+		o.cmd.Routes, err = a.allowed(key)
+	} else {
+		err = key.check("routes", o.asked...)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, m.check(h, c.Writer.Header())
+}
+
+// customerState is what is known of a customer.
+type customerState struct {
+	CustomerID string      `json:"customerId"`
+	Version    int64       `json:"version"`
+	Routes     []syncState `json:"routes"`
+}
+
+// syncState is how far a route is with a customer.
+type syncState struct {
+	Route          string             `json:"route"`
+	Provider       string             `json:"provider,omitempty"`
+	State          gateway.SyncState  `json:"state"`
+	DesiredVersion int64              `json:"desiredVersion"`
+	AppliedVersion int64              `json:"appliedVersion,omitempty"`
+	AppliedAt      time.Time          `json:"appliedAt,omitzero"`
+	RemoteID       string             `json:"remoteId,omitempty"`
+	Attempts       int                `json:"attempts"`
+	NextAttemptAt  time.Time          `json:"nextAttemptAt,omitzero"`
+	Error          *problem           `json:"error,omitempty"`
+	Warnings       []canonical.Notice `json:"warnings"`
+}
+
+// getCustomer answers how far the key's routes are with a customer.
+func (a *api) getCustomer(c *gin.Context) {
+	s := stateOf(c)
+	id, err := customerID(c)
+	if err == nil {
+		_, err = query(c.Request.URL)
+	}
+	var known *gateway.Customer
+	if err == nil {
+		known, err = a.Gateway.Customer(c.Request.Context(), id)
+	}
+	if err != nil {
+		_ = c.Error(err)
+		return
+	}
+	wire := customerState{known.ID, known.Version, []syncState{}}
+	for i := range known.Routes {
+		r := &known.Routes[i]
+		if !s.key.mayUse(r.Route) {
+			continue
+		}
+		w := syncState{r.Route, r.Provider, r.State, r.Desired, r.Applied, r.AppliedAt.UTC(), r.RemoteID, r.Attempts, r.NextAttemptAt.UTC(), nil, r.Warnings}
+		if r.Err != nil {
+			w.Error = a.routeError(r.Err, r.Route, r.Provider, ledger.OperationID(r.Desired), s.traceID)
+		}
+		if w.Warnings == nil {
+			w.Warnings = noWarnings
+		}
+		wire.Routes = append(wire.Routes, w)
+	}
+	if len(wire.Routes) == 0 {
+		_ = c.Error(&canonical.Error{Code: canonical.RequestNotFound, Message: "nothing is known of this customer"})
+		return
+	}
+	c.Writer.Header()["Etag"] = []string{etag(known.Version)}
+	writeJSON(c, http.StatusOK, wire)
+}
+
+// eraseCustomer deletes what the gateway itself holds about a customer, for every
+// route.
+func (a *api) eraseCustomer(c *gin.Context) {
+	id, err := customerID(c)
+	if err == nil {
+		err = refuseConditions(c.Request.Header, true)
+	}
+	if err == nil {
+		_, err = query(c.Request.URL)
+	}
+	if err == nil && !stateOf(c).key.all() {
+		err = &canonical.Error{Code: canonical.CallerForbidden,
+			Message: "the key is limited to some routes, and this erases what is held for all; use a key whose routes are not limited"}
+	}
+	if err == nil {
+		err = a.Gateway.Erase(c.Request.Context(), id)
+	}
+	if err != nil {
+		_ = c.Error(err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+// customerID returns the id in the path.
+func customerID(c *gin.Context) (string, error) {
 	id, err := param(c, "id")
 	if err != nil {
-		return cmd, err
+		return "", err
 	}
-	if err := checkID(id); err != nil {
-		return cmd, err
-	}
-	h := c.Request.Header
-	if err := checkConditions(h); err != nil {
-		return cmd, err
-	}
-	if cmd.Routes, err = a.routes(c.Request.URL, key); err != nil {
-		return cmd, err
-	}
-	if err := checkMedia(h, c.Writer.Header()); err != nil {
-		return cmd, err
-	}
-	body, err := a.body(c)
-	if err != nil {
-		return cmd, err
-	}
-	cmd.Customer, err = canonical.DecodeCustomer(id, body)
-	return cmd, err
+	return id, checkID(id)
 }
 
 // checkID refuses what cannot be an id.
@@ -86,29 +248,11 @@ func checkID(id string) error {
 		Fields: []canonical.FieldError{{Field: "id", Code: canonical.FieldInvalid, Message: err.Error()}}}
 }
 
-// checkConditions refuses what must not be ignored and cannot be kept.
-func checkConditions(h http.Header) error {
-	for _, name := range []string{"If-Match", "If-None-Match"} {
-		if _, stated := h[name]; stated {
-			return &canonical.Error{Code: canonical.RequestPreconditionFailed,
-				Message: "this gateway stores no customers, so it cannot prove any version; send the request without " + name}
-		}
-	}
-	if _, stated := h["Content-Range"]; stated {
-		return &canonical.Error{Code: canonical.RequestMalformed, Message: "a customer is sent as a whole; send the request without Content-Range"}
-	}
-	return nil
-}
-
-// routes returns the routes that the caller names, else all that the key may use;
-// nil means every route.
-func (a *api) routes(u *url.URL, key *Key) ([]string, error) {
+// asked returns the routes that the caller names, nil for none.
+func asked(u *url.URL) ([]string, error) {
 	values, err := query(u, "routes")
 	if err != nil {
 		return nil, err
-	}
-	if !values.Has("routes") {
-		return a.allowed(key)
 	}
 	var names []string
 	for _, value := range values["routes"] {
@@ -118,12 +262,12 @@ func (a *api) routes(u *url.URL, key *Key) ([]string, error) {
 		return nil, &canonical.Error{Code: canonical.RequestInvalid, Message: "the query parameter routes has an empty name",
 			Fields: []canonical.FieldError{{Field: "routes", Code: canonical.FieldInvalid, Message: "must be names of routes, separated by commas; leave it out for every route"}}}
 	}
-	return names, key.check(names)
+	return names, nil
 }
 
 // allowed returns the configured routes that the key may use; nil means all.
 func (a *api) allowed(key *Key) ([]string, error) {
-	if key == nil || key.Routes == nil {
+	if key.all() {
 		return nil, nil
 	}
 	var names []string

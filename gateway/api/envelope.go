@@ -63,7 +63,7 @@ func statusOf(e *gateway.Envelope) int {
 	case gateway.OutcomePending:
 		return http.StatusAccepted
 	}
-	if isNew(e) {
+	if e.Kept && e.First || !e.Kept && isNew(e) {
 		return http.StatusCreated
 	}
 	return http.StatusOK
@@ -128,12 +128,14 @@ func appendRoutes(b []byte, name string, routes []string) []byte {
 	return append(b, '"')
 }
 
-// nextAttempt returns the Retry-After of a pending upsert: when the first of its
-// routes is tried again.
-func nextAttempt(e *gateway.Envelope) string {
+// nextAttempt returns the Retry-After of an upsert, when the first of its pending
+// routes is tried again, and whether there is one.
+func nextAttempt(e *gateway.Envelope) (after string, pending bool) {
 	var first time.Time
 	for i := range e.Results {
-		if at := e.Results[i].NextAttemptAt; !at.IsZero() && (first.IsZero() || at.Before(first)) {
+		r := &e.Results[i]
+		pending = pending || r.Status == gateway.StatusPending
+		if at := r.NextAttemptAt; !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
@@ -141,7 +143,7 @@ func nextAttempt(e *gateway.Envelope) string {
 	if !first.IsZero() {
 		wait = time.Until(first)
 	}
-	return strconv.FormatInt(seconds(wait), 10)
+	return strconv.FormatInt(seconds(wait), 10), pending
 }
 
 // buffers are for encoding; what has grown large is not kept.

@@ -3,6 +3,7 @@ package api
 import (
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,28 +14,44 @@ const (
 	typeJSON    = "application/json"
 	typeProblem = "application/problem+json"
 	typeHTML    = "text/html"
+
+	typeMergePatch = "application/merge-patch+json"
+	typeNDJSON     = "application/x-ndjson"
 )
 
-// checkMedia refuses a body that is not plain JSON in UTF-8, and says in answer
-// what would have been taken.
-func checkMedia(h, answer http.Header) error {
+// media is what a call takes as its body.
+type media struct {
+	types []string // the first is the one to send
+	name  string
+	field string // that tells it to callers
+}
+
+var (
+	mediaJSON       = media{[]string{typeJSON}, "JSON", "Accept"}
+	mediaMergePatch = media{[]string{typeMergePatch}, "a JSON merge patch", "Accept-Patch"}
+	mediaNDJSON     = media{[]string{typeNDJSON, "application/jsonl"}, "one JSON object a line", "Accept"}
+)
+
+// check refuses a body of another type, in another charset than UTF-8 or with a
+// coding, and says in answer what would have been taken.
+func (m *media) check(h, answer http.Header) error {
 	if coding := strings.Join(h["Content-Encoding"], ","); coding != "" && !strings.EqualFold(trim(coding), "identity") {
 		answer.Set("Accept-Encoding", "identity")
 		return &canonical.Error{Code: canonical.RequestUnsupportedMedia, Message: "the body must not be compressed; send it without Content-Encoding"}
 	}
 	value := single(h, "Content-Type")
-	if value == typeJSON {
+	if value == m.types[0] {
 		return nil
 	}
 	kind, params, err := mime.ParseMediaType(value)
 	charset, stated := params["charset"]
 	switch {
-	case err != nil || kind != typeJSON:
-		answer.Set("Accept", typeJSON)
-		return &canonical.Error{Code: canonical.RequestUnsupportedMedia, Message: "the body must be JSON; send Content-Type: application/json"}
+	case err != nil || !slices.Contains(m.types, kind):
+		answer.Set(m.field, strings.Join(m.types, ", "))
+		return &canonical.Error{Code: canonical.RequestUnsupportedMedia, Message: "the body must be " + m.name + "; send Content-Type: " + m.types[0]}
 	case stated && !strings.EqualFold(charset, "utf-8"):
-		answer.Set("Accept", typeJSON)
-		return &canonical.Error{Code: canonical.RequestUnsupportedMedia, Message: "the body must be UTF-8, as JSON always is; send Content-Type: application/json"}
+		answer.Set(m.field, strings.Join(m.types, ", "))
+		return &canonical.Error{Code: canonical.RequestUnsupportedMedia, Message: "the body must be UTF-8, as JSON always is; send Content-Type: " + m.types[0]}
 	}
 	return nil
 }

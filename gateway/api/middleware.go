@@ -74,6 +74,15 @@ func (a *api) recover(c *gin.Context, s *state) {
 	if p == http.ErrAbortHandler { // a deliberate one, and net/http's own affair
 		panic(p)
 	}
+	a.logPanic(p, pathTemplate(c), s)
+	if c.Writer.Written() {
+		panic(http.ErrAbortHandler)
+	}
+	a.writeProblem(c, &canonical.Error{Code: canonical.GatewayInternal})
+}
+
+// logPanic logs a panic while it is being recovered from.
+func (a *api) logPanic(p any, route string, s *state) {
 	// The value of a panic may hold anything, so only its type is logged; what
 	// the runtime itself has to say holds no data.
 	what := fmt.Sprintf("%T", p)
@@ -81,13 +90,9 @@ func (a *api) recover(c *gin.Context, s *state) {
 		what = err.Error()
 	}
 	a.Log.LogAttrs(context.Background(), slog.LevelError, "panic in a handler",
-		slog.String("panic", what), slog.String("route", pathTemplate(c)),
+		slog.String("panic", what), slog.String("route", route),
 		slog.String("requestId", s.requestID), slog.String("traceId", s.traceID),
 		slog.String("stack", string(debug.Stack())))
-	if c.Writer.Written() {
-		panic(http.ErrAbortHandler)
-	}
-	a.writeProblem(c, &canonical.Error{Code: canonical.GatewayInternal})
 }
 
 // record logs and counts the request: what was called and how it went, never by

@@ -7,16 +7,19 @@ import (
 	"time"
 )
 
-// prefer is what a caller asked for with Prefer (RFC 7240).
+// prefer is what a caller asked for with Prefer (RFC 7240), as far as it can be
+// met.
 type prefer struct {
-	wait     time.Duration // 0 if not stated
+	wait     time.Duration // 0 if not stated, or if the caller will not wait
+	waits    bool          // wait was stated
+	respond  bool          // respond-async was stated
 	handling string        // "strict", "lenient" or not stated
 }
 
 // parsePrefer reads the header's preferences, in however many fields. As RFC 7240
 // asks, the first of a name counts and what is not understood is ignored. A wait
-// is at most limit; one of 0 cannot be met without a ledger and is not one.
-func parsePrefer(h http.Header, limit time.Duration) prefer {
+// is at most limit; only a durable gateway can answer before the end.
+func parsePrefer(h http.Header, limit time.Duration, durable bool) prefer {
 	var p prefer
 	var waited, handled bool
 	for _, field := range h["Prefer"] {
@@ -26,7 +29,10 @@ func parsePrefer(h http.Header, limit time.Duration) prefer {
 			switch {
 			case strings.EqualFold(name, "wait") && !waited:
 				waited = true
-				p.wait = delay(value, limit)
+				p.wait, p.waits = delay(value, limit)
+				p.waits = p.waits && (durable || p.wait > 0)
+			case strings.EqualFold(name, "respond-async"):
+				p.respond = durable
 			case strings.EqualFold(name, "handling") && !handled:
 				handled = true
 				switch {
@@ -44,11 +50,21 @@ func parsePrefer(h http.Header, limit time.Duration) prefer {
 // strict reports whether the caller rather has a failure than a part.
 func (p prefer) strict() bool { return p.handling == "strict" }
 
+// async reports whether the caller wants the answer as soon as the upsert is
+// durable. respond-async with a wait asks for one when the wait is over.
+func (p prefer) async() bool { return p.wait == 0 && (p.respond || p.waits) }
+
 // applied returns the value of Preference-Applied, empty if there is none to say.
 func (p prefer) applied() string {
 	var parts []string
-	if p.wait > 0 {
+	if p.respond {
+		parts = append(parts, "respond-async")
+	}
+	switch {
+	case p.wait > 0:
 		parts = append(parts, "wait="+strconv.FormatInt(seconds(p.wait), 10))
+	case p.waits:
+		parts = append(parts, "wait=0")
 	}
 	if p.handling != "" {
 		parts = append(parts, "handling="+p.handling)
@@ -56,16 +72,16 @@ func (p prefer) applied() string {
 	return strings.Join(parts, ", ")
 }
 
-// delay reads delta-seconds, at most limit; 0 for what is none.
-func delay(s string, limit time.Duration) time.Duration {
+// delay reads delta-seconds, at most limit, and reports whether s is some.
+func delay(s string, limit time.Duration) (time.Duration, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return 0
+		return 0, false
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n > int64(limit/time.Second) {
-		return limit // it has digits only, so it is too large
+		return limit, true // it has digits only, so it is too large
 	}
-	return time.Duration(n) * time.Second
+	return time.Duration(n) * time.Second, true
 }
 
 // preference splits off the first element of a list of preferences. The name is

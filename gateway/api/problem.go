@@ -39,22 +39,36 @@ type upstream struct {
 	RequestID string `json:"requestId"`
 }
 
-// writeProblem answers with err. It is the only place that turns an error into
-// HTTP.
+// writeProblem answers with err. It and explain are the only places that turn an
+// error into HTTP.
 func (a *api) writeProblem(c *gin.Context, err error) {
-	traceID := stateOf(c).traceID
-	var p *problem
-	var retryAfter time.Duration
-	if f, ok := errors.AsType[*failure](err); ok {
-		p, retryAfter = a.failureProblem(f, traceID)
-	} else {
-		e := canonical.AsError(err)
-		p, retryAfter = a.problem(e, traceID), wait(e)
-	}
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+	p, retryAfter := a.explain(err, stateOf(c).traceID)
+	if p.waits() {
 		c.Header("Retry-After", strconv.FormatInt(seconds(retryAfter), 10))
 	}
+	if p.Code == canonical.IdempotencyInFlight && p.Instance != "" {
+		c.Header("Location", p.Instance)
+	}
 	write(c, p.Status, problemType, p)
+}
+
+// waits reports whether the caller is told how long to wait.
+func (p *problem) waits() bool {
+	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests || p.Code == canonical.IdempotencyInFlight
+}
+
+// explain returns err in the one shape, and how long the caller should wait, 0 if
+// that is not known.
+func (a *api) explain(err error, traceID string) (p *problem, retryAfter time.Duration) {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return a.failureProblem(f, traceID)
+	}
+	e := canonical.AsError(err)
+	p = a.problem(e, traceID)
+	if f, ok := errors.AsType[*gateway.InFlightError](err); ok && f.OperationID != "" {
+		p.Instance = operationPath(f.OperationID)
+	}
+	return p, wait(e)
 }
 
 // problem returns e in the one shape.
@@ -78,13 +92,18 @@ func (a *api) problem(e *canonical.Error, traceID string) *problem {
 
 // routeProblem returns the error of one route's result.
 func (a *api) routeProblem(e *gateway.Envelope, r *gateway.Result, traceID string) *problem {
-	p := a.problem(r.Err, traceID)
-	p.Route, p.Provider = r.Route, r.Provider
-	p.Instance = operation(e) + "#" + r.Route
+	return a.routeError(r.Err, r.Route, r.Provider, e.OperationID, traceID)
+}
+
+// routeError returns the error of a route in an operation.
+func (a *api) routeError(e *canonical.Error, route, provider, operationID, traceID string) *problem {
+	p := a.problem(e, traceID)
+	p.Route, p.Provider = route, provider
+	p.Instance = operationPath(operationID) + "#" + route
 	return p
 }
 
-func operation(e *gateway.Envelope) string { return "/v1/operations/" + e.OperationID }
+func operationPath(id string) string { return "/v1/operations/" + id }
 
 // failure is an upsert that failed as a whole, as an error: at every route, or at
 // a required one under strict handling.
@@ -132,7 +151,7 @@ func (a *api) failureProblem(f *failure, traceID string) (p *problem, retryAfter
 	} else {
 		p = a.problem(&canonical.Error{Code: lead.Err.Code, Message: detail(failed, f.strict)}, traceID)
 		p.Retryable = false
-		p.Instance = operation(f.Envelope)
+		p.Instance = operationPath(f.OperationID)
 	}
 	p.Status = status
 	p.envelope = a.envelope(f.Envelope, traceID)
