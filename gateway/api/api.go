@@ -49,7 +49,7 @@
 // its answer is written: who does not read the answers is not read from. A client
 // that neither sends nor takes anything for BulkTimeout is cut off. Whenever the
 // gateway ends the intake, the last line of the answer holds the error and, as
-// line, the first line that was not looked at.
+// line, the first line that was not looked at; it is the only one without a status.
 //
 // With a ledger, lines are answered once they are durable, unless Prefer: wait=N
 // is stated. An Idempotency-Key K gives line n the key K/n, so that an interrupted

@@ -20,11 +20,12 @@ import (
 )
 
 // answerLine is the answer to one line of a bulk request: an envelope or an error,
-// and the status that a PUT would have had.
+// and the status that a PUT would have had. Without a status it says why the intake
+// has ended before that line.
 type answerLine struct {
 	Line       int    `json:"line"`
 	ID         string `json:"id,omitempty"`
-	Status     int    `json:"status"`
+	Status     int    `json:"status,omitempty"`
 	RetryAfter int64  `json:"retryAfter,omitempty"` // seconds
 	*envelope
 	Error *problem `json:"error,omitempty"`
@@ -153,7 +154,9 @@ func (b *bulk) intake() {
 	err := b.takeAll()
 	b.work.Wait()
 	if err != nil {
-		b.answers <- b.refuse(b.body.n+1, "", err)
+		end := b.refuse(b.body.n+1, "", err)
+		end.Status = 0 // it is no answer to that line
+		b.answers <- end
 	}
 }
 
