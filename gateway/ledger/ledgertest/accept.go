@@ -3,7 +3,9 @@ package ledgertest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"customer-gateway/canonical"
@@ -221,6 +223,51 @@ var accepting = []subtest{
 		_, err = s.store.Slot(s.ctx(), "nowhere", "anna")
 		s.wantCode(err, canonical.RequestNotFound)
 	}},
+	{"names and states are taken as they are", func(s *suite) {
+		big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+		names := []string{"O'Brien; --", `"%_\\*`, "客 ✓", "a", "A", "a ", "%"}
+		for i, c := range names {
+			a := later(c, crm, `r"o'ute %`)
+			a.Payload = append([]byte{byte(i), 0, 0xff}, big...)
+			s.held(s.end(*s.accept(upsert(c, "dead")).Places[0].Lease, ledger.Dead))
+			s.accept(a)
+		}
+		for i, c := range names {
+			l, ok, err := s.store.ClaimSlot(s.ctx(), `r"o'ute %`, c, lease)
+			if err != nil || !ok || l.Customer != c || len(l.Payload) != len(big)+3 || l.Payload[0] != byte(i) || !bytes.Equal(l.Payload[3:], big) {
+				s.Errorf("%q: lease of %q, %d bytes, %t, %v", c, l.Customer, len(l.Payload), ok, err)
+			}
+			if d := s.deadLetters(ledger.Filter{Customer: c}); len(d) != 1 || d[0].Customer != c {
+				s.Errorf("%q: %d dead letters", c, len(d))
+			}
+		}
+		if err := s.store.Erase(s.ctx(), "%"); err != nil {
+			s.Fatal(err)
+		}
+		if got := len(s.claimAll(crm)); got != len(names)-1 {
+			s.Errorf("%d customers are left, want %d", got, len(names)-1)
+		}
+	}},
+	{"refusals name no customer", func(s *suite) {
+		const canary = "canary-51c2"
+		a := keyed(canary, key("k", "body"))
+		a.Payload = []byte(canary)
+		s.accept(a)
+		other := keyed(canary, key("k", "other"))
+		unknown := later(canary, crm)
+		unknown.Match.Unknown = true
+		_, e1 := s.store.Accept(s.ctx(), other)
+		_, e2 := s.store.Accept(s.ctx(), unknown)
+		_, e3 := s.store.Slot(s.ctx(), shop, canary)
+		_, e4 := s.store.Customer(s.ctx(), canary+"2")
+		e5 := s.store.Erase(s.ctx(), canary+"2")
+		for i, err := range []error{e1, e2, e3, e4, e5} {
+			e := canonical.AsError(err)
+			if text := fmt.Sprint(err, e.Message, e.Err); err == nil || strings.Contains(text, canary) {
+				s.Errorf("error %d: %s", i+1, text)
+			}
+		}
+	}},
 	{"the caller's memory stays the caller's", func(s *suite) {
 		a := later("anna", crm)
 		s.accept(a)
@@ -406,7 +453,7 @@ var keys = []subtest{
 		first := s.accept(keyed("anna", key("k", "body")))
 		s.end(s.claim(crm), ledger.Applied)
 		s.advance(time.Hour)
-		s.sweep(ledger.Sweep{Payloads: time.Minute, Operations: 48 * time.Hour})
+		s.sweep(ledger.Sweep{Payloads: time.Minute, Operations: time.Minute})
 		if got := s.accept(keyed("anna", key("k", "body"))); !got.Existing || got.Version != first.Version {
 			s.Errorf("Accept = %+v", got)
 		}

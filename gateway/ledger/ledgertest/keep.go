@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -404,6 +405,25 @@ func (s *suite) crowd(customers int) {
 			}
 		})
 	}
+	all.Go(func() { // readers, and those who tidy up
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, _, e1 := s.store.NextDue(s.ctx(), crm)
+			_, e2 := s.store.Backlog(s.ctx())
+			_, e3 := s.store.Sweep(s.ctx(), ledger.Sweep{Payloads: time.Hour, Operations: time.Hour})
+			_, e4 := s.store.Replay(s.ctx(), ledger.Filter{})
+			_, e5 := s.store.DeadLetters(s.ctx(), ledger.Filter{Limit: 10})
+			_, e6 := s.store.Routes(s.ctx())
+			if err := errors.Join(e1, e2, e3, e4, e5, e6, s.store.Ready()); err != nil {
+				s.Error(err)
+				return
+			}
+		}
+	})
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {

@@ -32,6 +32,19 @@ var leasing = []subtest{
 			s.Errorf("tokens are not different: %+v", got)
 		}
 	}},
+	{"what rests takes no place of what is due", func(s *suite) {
+		for i := range 5 {
+			s.held(s.end(s.leased(upsert(fmt.Sprint("rests ", i), crm)), ledger.Retry, after(time.Hour)))
+			s.leased(upsert(fmt.Sprint("leased ", i), crm))
+			s.advance(time.Second)
+		}
+		s.accept(later("anna", crm))
+		got, err := s.store.Claim(s.ctx(), crm, 1, lease)
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.wantCustomers("Claim", customers(got), "anna")
+	}},
 	{"claim tells what is known of the slot", func(s *suite) {
 		first := s.leased(upsert("anna", crm))
 		s.held(s.end(first, ledger.Applied, remote("a-1"), func(f *ledger.Finish) { f.Identity = []byte("digest") }))

@@ -32,6 +32,7 @@ func TestModelBites(t *testing.T) {
 		"no lease check",
 		"no redo",
 		"no repair after a late finish",
+		"no state check",
 		"no token check",
 		"no unsure at reclaim",
 		"redo for ever",

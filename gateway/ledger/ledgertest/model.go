@@ -46,14 +46,15 @@ type place struct {
 	route, customer string
 	accepted        int64 // the newest
 	confirmed       int64 // the newest that a finish confirmed in time
-	refused         int64 // the newest that was finished dead in time
+	refused         int64 // the one that was finished dead in time last
 	token           int64 // of the lease that counts; 0 if it was finished
 	until           time.Time
 	leases          []*worker
 	record          int64 // what the provider holds
 	seen            []int64
 	landings        []landing // on their way to the provider
-	sends           int       // since the world is quiet
+	last            *ledger.Finish
+	sends           int // since the world is quiet
 }
 
 // worker holds a lease, or believes so.
@@ -118,6 +119,7 @@ func play(t *rapid.T, s *suite, n int) (story string, ok bool) {
 		for _, p := range w.slots {
 			w.check(p)
 		}
+		w.count()
 	}
 	w.quiet()
 	return "", true
@@ -152,6 +154,7 @@ func (w *world) actions() map[string]action {
 		"deliver": {6, w.deliverOne},
 		"send":    {6, w.send},
 		"finish":  {6, w.finishOne},
+		"again":   {1, w.again},
 		"advance": {8, w.advance},
 		"crash":   {1, w.crash},
 		"replay":  {2, w.replay},
@@ -464,6 +467,7 @@ func (w *world) end(p *place, k *worker) {
 	w.must("Slot", err)
 	got, err := w.store.Finish(w.ctx(), []ledger.Finish{*f})
 	w.must("Finish", err)
+	p.last = f
 	held := p.token == f.Token
 	w.tell("finish %d of %s: verdict %d, unsure %t, held %t: %+v", f.Token, p, f.Verdict, f.Unsure, held, got[0])
 	if got[0].Lost == held {
@@ -480,6 +484,23 @@ func (w *world) end(p *place, k *worker) {
 	case ledger.Dead:
 		p.refused = f.Version
 	}
+}
+
+// again says the last finish of a slot once more, as one does who got no answer.
+func (w *world) again() {
+	p := w.pick()
+	if p.last == nil {
+		return
+	}
+	was, err := w.store.Slot(w.ctx(), p.route, p.customer)
+	w.must("Slot", err)
+	got, err := w.store.Finish(w.ctx(), []ledger.Finish{*p.last})
+	w.must("Finish", err)
+	w.tell("finish %d of %s again: %+v", p.last.Token, p, got[0])
+	if !got[0].Lost {
+		w.broken("I6: %s: lease %d was finished twice", p, p.last.Token)
+	}
+	w.stale(p, p.last, &was)
 }
 
 // stale checks that a finish of a lost lease changed nothing but when.
@@ -568,6 +589,44 @@ func (w *world) check(p *place) {
 		w.broken("%s is dead, but %d was never refused", p, p.accepted)
 	case slot.State == ledger.Idle && slot.Applied != slot.Desired:
 		w.broken("I1: %s is idle, but %d is not delivered", p, slot.Desired)
+	}
+}
+
+// count checks that the backlog is what the slots say.
+func (w *world) count() {
+	want := map[string]ledger.Backlog{}
+	for _, p := range w.slots {
+		b := want[p.route]
+		b.Route = p.route
+		if p.accepted != 0 {
+			slot, err := w.store.Slot(w.ctx(), p.route, p.customer)
+			w.must("Slot", err)
+			switch slot.State {
+			case ledger.Due:
+				b.Due++
+			case ledger.Leased:
+				b.Leased++
+			case ledger.DeadLettered:
+				b.Dead++
+			}
+			if (slot.State == ledger.Due || slot.State == ledger.Leased) && (b.Oldest.IsZero() || slot.DueSince.Before(b.Oldest)) {
+				b.Oldest = slot.DueSince
+			}
+		}
+		want[p.route] = b
+	}
+	all, err := w.store.Backlog(w.ctx())
+	w.must("Backlog", err)
+	for _, b := range all {
+		if is, ours := want[b.Route]; ours && (is.Due != b.Due || is.Leased != b.Leased || is.Dead != b.Dead || !is.Oldest.Equal(b.Oldest)) {
+			w.broken("backlog is %+v, but the slots say %+v", b, is)
+		}
+		delete(want, b.Route)
+	}
+	for _, b := range want {
+		if b.Due+b.Leased+b.Dead > 0 {
+			w.broken("the backlog leaves out %+v", b)
+		}
 	}
 }
 
