@@ -59,7 +59,8 @@ func (t *txn) accept(a *ledger.Accept, routes string) (ledger.Accepted, error) {
 		t.exec("UPDATE operation SET key = NULL, fingerprint = NULL, key_until = NULL WHERE seq = ?", expired)
 	}
 	got.Version = t.next(now)
-	t.operation(a, routes, got.Version, now)
+	t.operation(a, routes, got.Version, stands, now)
+	fresh := make([]slot, 0, len(a.Routes))
 	for i := range got.Places {
 		p := &got.Places[i]
 		if p.Stale != 0 {
@@ -67,9 +68,8 @@ func (t *txn) accept(a *ledger.Accept, routes string) (ledger.Accepted, error) {
 		}
 		s := find(slots, p.Route)
 		if s == nil {
-			s = &slot{customer: a.Customer, route: p.Route, updatedAt: stated}
-			t.place(a, s, got.Version, now, p)
-			t.insert(s)
+			fresh = append(fresh, slot{customer: a.Customer, route: p.Route, updatedAt: stated})
+			t.place(a, &fresh[len(fresh)-1], got.Version, now, p)
 			continue
 		}
 		was := *s
@@ -77,6 +77,7 @@ func (t *txn) accept(a *ledger.Accept, routes string) (ledger.Accepted, error) {
 		t.place(a, s, got.Version, now, p)
 		t.plan(&was, s)
 	}
+	t.insert(fresh)
 	return got, nil
 }
 
@@ -123,18 +124,18 @@ func digest(k *ledger.Key) []byte {
 }
 
 // operation writes an upsert down.
-func (t *txn) operation(a *ledger.Accept, routes string, seq, now int64) {
+func (t *txn) operation(a *ledger.Accept, routes string, seq, previous, now int64) {
 	payload := a.Payload
 	if payload == nil {
 		payload = []byte{}
 	}
 	if a.Key == nil {
-		t.exec("INSERT INTO operation (seq, customer, routes, strict, accepted_at, payload) VALUES (?, ?, ?, ?, ?, ?)",
-			seq, a.Customer, routes, a.Strict, now, payload)
+		t.exec("INSERT INTO operation (seq, previous, customer, routes, strict, accepted_at, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			seq, previous, a.Customer, routes, a.Strict, now, payload)
 		return
 	}
-	t.exec("INSERT INTO operation (seq, customer, routes, strict, accepted_at, key, fingerprint, key_until, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		seq, a.Customer, routes, a.Strict, now, digest(a.Key), a.Key.Fingerprint[:], now+a.Key.Keep.Microseconds(), payload)
+	t.exec("INSERT INTO operation (seq, previous, customer, routes, strict, accepted_at, key, fingerprint, key_until, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		seq, previous, a.Customer, routes, a.Strict, now, digest(a.Key), a.Key.Fingerprint[:], now+a.Key.Keep.Microseconds(), payload)
 }
 
 // check says whether a precondition holds for the version that stands, 0 for none.

@@ -3,7 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
-	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +27,7 @@ const (
 // entries.
 func (s *Store) DeadLetters(ctx context.Context, f ledger.Filter) ([]ledger.DeadLetter, error) {
 	var list []ledger.DeadLetter
+	var last []int64
 	limit := f.Limit
 	if limit <= 0 {
 		limit = maxPage
@@ -37,13 +38,14 @@ func (s *Store) DeadLetters(ctx context.Context, f ledger.Filter) ([]ledger.Dead
 			var d slot
 			d.scan(row)
 			list = append(list, ledger.DeadLetter{Slot: d.public(), DiedAt: moment(d.diedAt)})
+			last = append(last, d.history)
 			return nil
 		}, "SELECT "+slotColumns+where+" LIMIT ?", append(args, limit)...)
 		if err != nil {
 			return err
 		}
 		for i := range list {
-			if list[i].History, err = history(c, list[i].Route, list[i].Customer); err != nil {
+			if list[i].History, err = history(c, last[i]); err != nil {
 				return err
 			}
 		}
@@ -52,19 +54,28 @@ func (s *Store) DeadLetters(ctx context.Context, f ledger.Filter) ([]ledger.Dead
 	return list, err
 }
 
-// history reads a slot's attempts, oldest first.
-func history(c *conn, route, customer string) ([]ledger.Attempt, error) {
+// history reads a slot's attempts from the last one back, and returns them oldest
+// first.
+func history(c *conn, last int64) ([]ledger.Attempt, error) {
 	var list []ledger.Attempt
-	err := c.query(func(row []value) error {
-		list = append(list, ledger.Attempt{
-			At: time.UnixMicro(number(row[0])).UTC(), Version: number(row[1]), Number: int(number(row[2])), Requests: int(number(row[3])),
-			Op: text(row[4]), Code: canonical.Code(text(row[5])), Status: int(number(row[6])), UpstreamCode: text(row[7]),
-			RequestID: text(row[8]), Took: time.Duration(number(row[9])),
-		})
-		return nil
-	}, `SELECT at, version, number, requests, op, code, status, upstream_code, request_id, took FROM
- (SELECT * FROM attempt WHERE customer = ? AND route = ? ORDER BY id DESC LIMIT ?) ORDER BY id`, customer, route, maxHistory)
-	return list, err
+	for last != 0 && len(list) < maxHistory {
+		id := last
+		last = 0
+		err := c.query(func(row []value) error {
+			last = number(row[0])
+			list = append(list, ledger.Attempt{
+				At: time.UnixMicro(number(row[1])).UTC(), Version: number(row[2]), Number: int(number(row[3])), Requests: int(number(row[4])),
+				Op: text(row[5]), Code: canonical.Code(text(row[6])), Status: int(number(row[7])), UpstreamCode: text(row[8]),
+				RequestID: text(row[9]), Took: time.Duration(number(row[10])),
+			})
+			return nil
+		}, "SELECT previous, at, version, number, requests, op, code, status, upstream_code, request_id, took FROM attempt WHERE id = ?", id)
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Reverse(list)
+	return list, nil
 }
 
 // dead is the part of a query, from FROM to ORDER BY, that selects dead letters.
@@ -156,7 +167,6 @@ func (t *txn) revive(slots []slot) {
 // error those that it counts are due all the same.
 func (s *Store) Resync(ctx context.Context, route string) (due, missing int, err error) {
 	var customer, name string
-	end := int64(math.MaxInt64)
 	for {
 		var idle []string
 		rows := 0
@@ -180,7 +190,7 @@ func (s *Store) Resync(ctx context.Context, route string) (due, missing int, err
 			got, err := do(ctx, s, true, func(t *txn) (counts, error) {
 				var c counts
 				for _, customer := range idle[:n] {
-					ok, gone := t.resync(route, customer, end)
+					ok, gone := t.resync(route, customer)
 					if ok {
 						c.due++
 					}
@@ -202,7 +212,7 @@ func (s *Store) Resync(ctx context.Context, route string) (due, missing int, err
 	}
 }
 
-func (t *txn) resync(route, customer string, _ int64) (due, missing bool) {
+func (t *txn) resync(route, customer string) (due, missing bool) {
 	s, ok := t.slot(route, customer)
 	if !ok || s.state != ledger.Idle {
 		return false, false

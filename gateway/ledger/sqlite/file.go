@@ -47,6 +47,9 @@ func occupy(path string) (*flock.Flock, error) {
 
 // prepare brings the file into being or up to date.
 func prepare(ctx context.Context, path string, busy time.Duration) error {
+	if err := land(path, false); err != nil {
+		return fmt.Errorf("sqlite: put %s%s in its place: %w", path, rescuedSuffix, err)
+	}
 	fresh, size, err := inspect(path)
 	if err != nil {
 		return err
@@ -175,14 +178,17 @@ func syncFolder(path string) error {
 // dialWriter opens the connection that writes. Deleted data is overwritten, and
 // nothing goes to temporary files.
 func (s *Store) dialWriter() (*conn, error) {
-	return dial(s.path, "rw", s.opts.BusyTimeout, "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
+	return dial(s.path, "rw", s.opts.BusyTimeout, "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
 		"cache_size = -16384", "wal_autocheckpoint = 4000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
 }
 
 // load reads what is kept in memory.
 func (s *Store) load() error {
 	var recorded int64
-	err := s.conn.query(func(row []value) error { s.last, recorded = number(row[0]), number(row[1]); return nil }, "SELECT last, now FROM ledger")
+	err := s.conn.query(func(row []value) error {
+		s.name, s.last, recorded = blob(row[0]), number(row[1]), number(row[2])
+		return nil
+	}, "SELECT name, last, now FROM ledger WHERE id = 1")
 	if err != nil {
 		return err
 	}

@@ -32,9 +32,15 @@ func (t *txn) finish(f ledger.Finish) ledger.Finished {
 	}
 	was := s
 	done := ledger.Finished{Lost: !s.holds(&f)}
+	if f.Entry != nil {
+		s.history = t.log(&s, f.Entry, now)
+	}
 	if done.Lost {
 		if s.lost(&f, now, t.s.settleFor) {
 			t.plan(&was, &s)
+		}
+		if s.history != was.history {
+			t.exec("UPDATE slot SET history = ? WHERE customer = ? AND route = ?", s.history, s.customer, s.route)
 		}
 	} else {
 		if done.Conflict = t.identify(&f, &s); done.Conflict {
@@ -42,9 +48,6 @@ func (t *txn) finish(f ledger.Finish) ledger.Finished {
 		}
 		s.finish(&f, now, t.s.settleFor)
 		t.record(&was, &s)
-	}
-	if f.Entry != nil {
-		t.log(&s, f.Entry)
 	}
 	done.State, done.Desired, done.Applied = s.state, s.desired, s.applied
 	if s.state == ledger.Due {
@@ -85,9 +88,12 @@ func (t *txn) identify(f *ledger.Finish, s *slot) (conflict bool) {
 	return conflict
 }
 
-// log adds to a slot's history.
-func (t *txn) log(s *slot, e *ledger.Attempt) {
-	t.exec(`INSERT INTO attempt (customer, route, at, version, number, requests, op, code, status, upstream_code, request_id, took)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.customer, s.route, e.At.UnixMicro(), e.Version, e.Number, e.Requests, e.Op, string(e.Code), e.Status, e.UpstreamCode, e.RequestID, int64(e.Took))
+// log adds to a slot's history and returns the entry's id, which is never given
+// again: a slot may name one that was swept.
+func (t *txn) log(s *slot, e *ledger.Attempt, now int64) int64 {
+	id := t.next(now)
+	t.exec(`INSERT INTO attempt (id, previous, customer, route, at, version, number, requests, op, code, status, upstream_code, request_id, took)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		id, s.history, s.customer, s.route, e.At.UnixMicro(), e.Version, e.Number, e.Requests, e.Op, string(e.Code), e.Status, e.UpstreamCode, e.RequestID, int64(e.Took))
+	return id
 }

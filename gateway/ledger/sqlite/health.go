@@ -9,18 +9,21 @@ import (
 	"customer-gateway/canonical"
 )
 
-// again is what callers are told to wait while the store cannot write. It looks
-// for itself as often.
-const again = beat
-
 // unavailable says why the store could not do its work, and the way out.
 func (s *Store) unavailable(err error) *canonical.Error {
 	e := &canonical.Error{Code: canonical.GatewayStoreUnavailable, RetryAfter: again, Err: err}
 	if misplaced, ok := errors.AsType[*misplacedError](err); ok {
-		e.Message = "the ledger's file " + misplaced.Error() + " while in use; put it back as it was"
+		e.Message = "the ledger's file " + misplaced.Error() + " while in use; put it back, or restart the gateway if the new one is to be used"
+		return e
+	}
+	if errors.Is(err, errReaders) {
+		e.Message = "the write-ahead log of the ledger " + s.path + " is read by another process; end that process, or wait for it"
 		return e
 	}
 	primary, _ := code(err)
+	if _, ok := errors.AsType[*damagedError](err); ok {
+		primary = sqlite3.SQLITE_CORRUPT
+	}
 	switch primary {
 	case sqlite3.SQLITE_FULL:
 		e.Message = "the disk of the ledger " + s.path + " is full; free some space"
@@ -82,6 +85,10 @@ func (s *Store) fail(err error) *canonical.Error {
 	return e
 }
 
+// checkEvery is how many beats lie between checks of the pages of a damaged file,
+// which takes seconds for a large one.
+const checkEvery = 30
+
 // tend is done by the writer every beat.
 func (s *Store) tend() {
 	if s.ill.Load() == nil {
@@ -94,7 +101,14 @@ func (s *Store) tend() {
 		}
 		return
 	}
+	if s.rest > 0 {
+		s.rest--
+		return
+	}
 	if err := s.recover(); err != nil {
+		if _, ok := errors.AsType[*damagedError](err); ok {
+			s.rest = checkEvery
+		}
 		s.ill.Store(s.unavailable(err))
 		return
 	}

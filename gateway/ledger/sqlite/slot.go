@@ -23,6 +23,7 @@ type slot struct {
 	unsure, settleAt int64
 	diedAt           int64 // 0 unless dead
 	updatedAt        int64 // unstated if no upsert ever said
+	history          int64 // the last attempt, 0 for none
 	remoteID         string
 	identity         []byte
 	resultVersion    int64
@@ -36,11 +37,11 @@ const unstated = math.MinInt64
 // workColumns are what it takes to act on a slot, slotColumns all.
 const (
 	workColumns = `s.customer, s.route, s.state, s.desired, s.applied, s.inflight, s.next_at, s.claimed_at, s.token, s.attempts,
- s.due_since, s.applied_at, s.unsure, s.settle_at, s.died_at, s.updated_at, s.remote_id, s.identity`
+ s.due_since, s.applied_at, s.unsure, s.settle_at, s.died_at, s.updated_at, s.history, s.remote_id, s.identity`
 	slotColumns = workColumns + `, s.result_version, s.code, s.result`
 
-	workWidth = 18
-	slotWidth = 21
+	workWidth = 19
+	slotWidth = 22
 )
 
 // scan reads workColumns or slotColumns.
@@ -56,9 +57,9 @@ func (s *slot) scan(row []driver.Value) {
 	if n, ok := row[15].(int64); ok {
 		s.updatedAt = n
 	}
-	s.remoteID, s.identity = text(row[16]), blob(row[17])
+	s.history, s.remoteID, s.identity = number(row[16]), text(row[17]), blob(row[18])
 	if len(row) >= slotWidth {
-		s.resultVersion, s.code, s.result = number(row[18]), canonical.Code(text(row[19])), blob(row[20])
+		s.resultVersion, s.code, s.result = number(row[19]), canonical.Code(text(row[20])), blob(row[21])
 	}
 }
 

@@ -47,7 +47,8 @@ type Options struct {
 type Store struct {
 	path      string
 	opts      Options
-	settleFor int64 // microseconds
+	settleFor int64         // microseconds
+	beat      time.Duration // again, but for tests
 	lock      *flock.Flock
 	clock     *clock
 	tally     tally
@@ -60,13 +61,15 @@ type Store struct {
 	ill     atomic.Pointer[canonical.Error] // why nothing can be written; nil if it can
 
 	// The writer's own.
-	conn  *conn
+	conn  *conn  // nil in the middle of a recovery
+	name  []byte // the ledger's own
 	files files
 	full  bool  // it waits for the disk
 	last  int64 // the last version or token given out
 	// committed is the last that is in the file.
 	committed int64
 	routes    map[string]ledger.Route
+	rest      int // beats to let pass before the next recovery
 
 	sweeping sync.Mutex
 	cursor   cursor
@@ -74,7 +77,8 @@ type Store struct {
 	erasing sync.Mutex
 	// erased has the digests of customers that are deleted, but may still be read
 	// in the write-ahead log.
-	erased map[[32]byte]struct{}
+	erased        map[[32]byte]struct{}
+	erasePatience time.Duration // but for tests, the constant
 }
 
 var _ ledger.Store = (*Store)(nil)
@@ -90,6 +94,16 @@ const readerCount = 4
 // it is gone or empty while its write-ahead log is not. It checks the pages of
 // files of up to 64 MiB; in larger ones SQLite reports damage when it meets it.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	s, err := newStore(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	go s.writeAll()
+	return s, nil
+}
+
+// newStore is Open without the writer's goroutine.
+func newStore(ctx context.Context, path string, o Options) (*Store, error) {
 	if o.Settle <= 0 {
 		o.Settle = time.Minute
 	}
@@ -114,7 +128,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		path: path, opts: o, settleFor: o.Settle.Microseconds(), lock: lock,
+		path: path, opts: o, settleFor: o.Settle.Microseconds(), beat: again, erasePatience: erasePatience, lock: lock,
 		tally: tally{routes: make(map[string]*count)}, readers: make(chan *reader, readerCount),
 		queue: make(chan *write, maxQueue), ended: make(chan struct{}), routes: make(map[string]ledger.Route),
 		erased: make(map[[32]byte]struct{}),
@@ -129,7 +143,6 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	for range readerCount {
 		s.readers <- &reader{}
 	}
-	go s.writeAll()
 	return s, nil
 }
 

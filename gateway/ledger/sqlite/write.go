@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +18,9 @@ const (
 	// maxGroup bounds the writes of one transaction, and so how long the first
 	// of them waits for the last.
 	maxGroup = 256
-	// beat is how often the writer looks after the files, and tries whether a
-	// store that failed works again.
-	beat = time.Second
+	// again is how often the writer looks after the files and tries whether a store
+	// that failed works again, and what callers are told to wait.
+	again = time.Second
 )
 
 // write is one call that changes the ledger, on its way through the queue.
@@ -95,7 +97,7 @@ func (s *Store) submit(ctx context.Context, w *write) error {
 // has queued up while one transaction was made durable goes into the next.
 func (s *Store) writeAll() {
 	defer close(s.ended)
-	ticker := time.NewTicker(beat)
+	ticker := time.NewTicker(s.beat)
 	defer ticker.Stop()
 	group := make([]*write, 0, maxGroup)
 	for {
@@ -138,13 +140,14 @@ func (s *Store) commit(group []*write) {
 		}
 	}
 	group = begunOnes
-	if err := s.Ready(); err != nil {
-		refuse(group, canonical.AsError(err))
-		return
+	err := s.Ready()
+	if err == nil {
+		err = s.transact(group)
 	}
-	err := s.transact(group)
 	switch {
 	case err == nil:
+	case s.ill.Load() != nil:
+		refuse(group, canonical.AsError(err))
 	case len(group) > 1 && defect(err):
 		// One of them is bad; the others must not suffer for it.
 		for _, w := range group {
@@ -299,12 +302,50 @@ func (t *txn) slot(route, customer string) (s slot, ok bool) {
 	return s, ok
 }
 
-// insert adds a slot.
-func (t *txn) insert(s *slot) {
-	t.exec(`INSERT INTO slot (customer, route, state, desired, inflight, next_at, claimed_at, token, attempts, due_since, updated_at)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.customer, s.route, int64(s.state), s.desired, s.inflight, orNull(s.nextAt), s.claimedAt, s.token, s.attempts, s.dueSince, s.stated())
-	t.moves = append(t.moves, move{route: s.route, from: ledger.Idle, to: s.state, toSince: s.dueSince})
+// insert adds the slots of one upsert. Most upserts find all of theirs missing or
+// none, so it is one statement for all, with what they share bound once. OR FAIL
+// saves SQLite a journal of the statement; the transaction is rolled back anyway.
+func (t *txn) insert(slots []slot) {
+	if len(slots) == 0 {
+		return
+	}
+	s := &slots[0]
+	args := make([]any, 0, 4+6*len(slots))
+	args = append(args, s.customer, s.desired, s.dueSince, s.stated())
+	for i := range slots {
+		s := &slots[i]
+		args = append(args, s.route, int64(s.state), s.inflight, orNull(s.nextAt), s.token, s.attempts)
+		t.moves = append(t.moves, move{route: s.route, to: s.state, toSince: s.dueSince})
+	}
+	t.exec(insertion(len(slots)), args...)
+}
+
+// insertions are the statements of insert for few slots.
+var insertions = func() (texts [8]string) {
+	for i := range texts {
+		texts[i] = insertionText(i + 1)
+	}
+	return texts
+}()
+
+func insertion(n int) string {
+	if n <= len(insertions) {
+		return insertions[n-1]
+	}
+	return insertionText(n)
+}
+
+func insertionText(n int) string {
+	var b strings.Builder
+	b.WriteString("INSERT OR FAIL INTO slot (customer, route, state, desired, inflight, next_at, claimed_at, token, attempts, due_since, updated_at) VALUES ")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		p := 5 + 6*i
+		fmt.Fprintf(&b, "(?1, ?%d, ?%d, ?2, ?%d, ?%d, ?3, ?%d, ?%d, ?3, ?4)", p, p+1, p+2, p+3, p+4, p+5)
+	}
+	return b.String()
 }
 
 // plan writes what an upsert, a claim or a replay changes in a slot.
@@ -319,9 +360,9 @@ func (t *txn) plan(was, s *slot) {
 // record writes what a finish changes in a slot.
 func (t *txn) record(was, s *slot) {
 	t.exec(`UPDATE slot SET state = ?, applied = ?, next_at = ?, attempts = ?, applied_at = ?, unsure = ?, settle_at = ?, died_at = ?,
- result_version = ?, code = ?, result = ? WHERE customer = ? AND route = ?`,
+ history = ?, result_version = ?, code = ?, result = ? WHERE customer = ? AND route = ?`,
 		int64(s.state), s.applied, orNull(s.nextAt), s.attempts, s.appliedAt, s.unsure, s.settleAt, orNull(s.diedAt),
-		s.resultVersion, string(s.code), s.result, s.customer, s.route)
+		s.history, s.resultVersion, string(s.code), s.result, s.customer, s.route)
 	t.moved(was, s)
 }
 
