@@ -17,7 +17,6 @@ import (
 // is tested with it, and so is that the suite bites: mutant switches one of its
 // rules off.
 type memory struct {
-	ledger.Store // nil; what is not needed here panics
 	mu           sync.Mutex
 	d            *disk
 	settle       time.Duration
@@ -26,6 +25,8 @@ type memory struct {
 	mutant       string
 	closed       bool
 }
+
+var _ ledger.Sealable = (*memory)(nil)
 
 // disk is what survives when a memory is closed.
 type disk struct {

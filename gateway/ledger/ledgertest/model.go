@@ -60,8 +60,7 @@ type place struct {
 // worker holds a lease, or believes so.
 type worker struct {
 	lease  ledger.Lease
-	at     time.Time // when it was asked for
-	sent   bool
+	at     time.Time      // when it was asked for
 	finish *ledger.Finish // what is to be said in the end; nil if nothing was tried
 	zombie bool           // it sent something after its deadline; it must tell
 }
@@ -356,7 +355,7 @@ func (w *world) attempt(p *place, k *worker, obeys bool) {
 	}
 	was := k.finish
 	f := &ledger.Finish{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Unsure: was != nil && was.Unsure}
-	k.finish, k.sent = f, true
+	k.finish = f
 	k.zombie = k.zombie || !obeys
 	if !w.calm && rapid.IntRange(0, 5).Draw(w.t, "timed out before") == 0 {
 		w.tell("send %d under %d to %s: late, then again", l.Version, l.Token, p)
