@@ -6,7 +6,8 @@ CREATE TABLE ledger (
   id      INTEGER PRIMARY KEY CHECK (id = 1),
   name    BLOB    NOT NULL,
   last    INTEGER NOT NULL,
-  now     INTEGER NOT NULL
+  now     INTEGER NOT NULL,
+  keys    TEXT              -- JSON array of the keys that payloads are sealed with
 ) STRICT;
 
 INSERT INTO ledger (id, name, last, now) VALUES (1, randomblob(16), 0, 0);
