@@ -80,7 +80,9 @@ func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip t
 		g.holdRoute(r, f.Delay)
 	}
 	g.settle(f, result)
-	g.logFailure(context.Background(), ledger.OperationID(lease.Version), result)
+	if !f.Uncounted { // what only waits is not worth a line for each customer
+		g.logFailure(context.Background(), ledger.OperationID(lease.Version), result)
+	}
 	g.observe(result, started)
 }
 
@@ -258,7 +260,7 @@ func (g *Gateway) settle(f ledger.Finish, result *Result) {
 	}
 	if w.finished.Conflict {
 		result.Warnings = nil
-		result.fail(&canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: result.Provider, Err: result.Err,
+		result.fail(&canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: result.Provider,
 			Message: "the provider's record belongs to another customer already: two customers share what this provider knows customers by"}, false)
 	}
 }

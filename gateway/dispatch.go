@@ -86,7 +86,7 @@ type dispatcher struct {
 
 // room returns how many more deliveries may begin now, or for how long none may.
 func (d *dispatcher) room(active int) (free int, wait time.Duration) {
-	room := roomOf(d.Transport)
+	room := d.Transport.Room()
 	switch {
 	case room.Paused:
 		return 0, 0
@@ -95,19 +95,8 @@ func (d *dispatcher) room(active int) (free int, wait time.Duration) {
 	case room.Probe:
 		return max(0, 1-active), 0
 	}
-	return min(room.Free, d.most-active), 0
-}
-
-type room struct {
-	Paused, Probe bool
-	Wait          time.Duration
-	Free          int
-}
-
-func roomOf(c *transport.Client) room {
-	s := c.State()
-	_ = s
-	return room{Free: 8}
+	// Those that write down their result count too, but hold no place any more.
+	return min(room.Free, 2*room.Places-active, d.most-active), 0
 }
 
 // claim leases what is due, for free deliveries, or returns how long to wait.
@@ -148,6 +137,7 @@ func (d *dispatcher) groups(leases []ledger.Lease) [][]ledger.Lease {
 func (d *dispatcher) carryAll(group []ledger.Lease) {
 	ctx, cancel := context.WithTimeout(trace.NewContext(d.life, trace.New()), d.window)
 	defer cancel()
+	ctx = transport.Background(ctx)
 	if len(group) > 1 {
 		d.carryBatch(ctx, group)
 		return

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -235,11 +237,17 @@ func (f *flight) wait(ctx context.Context, r *route, result *Result) {
 	*result = f.result
 }
 
-// fly runs f on a goroutine that closing waits for.
+// fly runs f on a goroutine that closing waits for. A panic in it ends this
+// delivery and no other; its lease runs out.
 func (g *Gateway) fly(f func()) {
 	g.flights.Add(1)
 	g.workers.run(func() {
 		defer g.flights.Done()
+		defer func() {
+			if p := recover(); p != nil {
+				g.opts.Log.Error("panic in a delivery", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			}
+		}()
 		f()
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -80,7 +81,8 @@ func (k *kept) start(t *testing.T, change func(*gateway.Route, *transport.Config
 	k.store = store
 	route := gateway.Route{Name: "a", Adapter: &echo{name: "a"}, Required: true, Base: 20 * time.Millisecond}
 	config := transport.Config{Route: "a", Provider: "a", BaseURL: upstream(t, k.desk.ServeHTTP), Timeout: 5 * time.Second}
-	opts := gateway.Options{Store: store, Settle: 300 * time.Millisecond, Deadline: 2 * time.Second, MaxWait: 10 * time.Second}
+	opts := gateway.Options{Store: store, Settle: 300 * time.Millisecond, Deadline: 2 * time.Second, MaxWait: 10 * time.Second,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
 		change(&route, &config, &opts)
 	}
