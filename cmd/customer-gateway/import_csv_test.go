@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -226,4 +228,39 @@ func TestImportCSVResumes(t *testing.T) {
 	if len(g.accepted) != 9 {
 		t.Errorf("accepted %d customers, want 9", len(g.accepted))
 	}
+}
+
+// What the CSV reader of the library takes as a whole is read the same record by
+// record, and whatever is read counts its bytes and lines.
+func FuzzRecords(f *testing.F) {
+	f.Add("id,note\n1,\"a \"\"b\"\"\nc\"\r\n2,x\n")
+	f.Add("a;b\n\n\"\";\n")
+	f.Add("a\"b,\"c\",\"\"\n\"d\"e\n\"open")
+	f.Fuzz(func(t *testing.T, text string) {
+		r := &rowReader{in: bufio.NewReaderSize(strings.NewReader(text), 16), columns: &columns{}, delimiter: ',', rows: 100, line: 1}
+		var got [][]string
+		for {
+			record, tooLong, err := r.record()
+			if errors.Is(err, io.EOF) || tooLong {
+				break
+			}
+			if err != nil {
+				if _, err := csv.NewReader(strings.NewReader(text)).ReadAll(); err == nil {
+					t.Fatalf("%q: refused, but it is CSV", text)
+				}
+				return
+			}
+			if cells, err := r.cells(record); err == nil {
+				got = append(got, cells)
+			}
+		}
+		if breaks := int64(strings.Count(text, "\n")); r.offset != int64(len(text)) || r.line < breaks+1 || r.line > breaks+2 {
+			t.Errorf("%q: at byte %d, line %d", text, r.offset, r.line)
+		}
+		whole := csv.NewReader(strings.NewReader(text))
+		whole.FieldsPerRecord = -1
+		if want, err := whole.ReadAll(); err == nil && fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
+			t.Errorf("%q:\n%q\nwant:\n%q", text, got, want)
+		}
+	})
 }

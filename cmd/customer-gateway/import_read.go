@@ -3,16 +3,85 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
 	"customer-gateway/canonical"
 )
+
+// input is the opened file.
+type input struct {
+	io.Reader
+	file   *os.File // nil for a stream, which can be read once
+	info   os.FileInfo
+	sha256 string
+}
+
+// open opens the file and, if it is one, reads it to the end for its digest.
+func (im *importer) open(ctx context.Context, digest bool) (*input, error) {
+	if im.file == stdin {
+		return &input{Reader: im.in}, nil
+	}
+	f, err := os.Open(im.file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	in := &input{Reader: f, file: f}
+	if in.info, err = f.Stat(); err == nil && in.info.IsDir() {
+		err = fmt.Errorf("%s is a folder", im.file)
+	}
+	if err == nil && !in.info.Mode().IsRegular() {
+		in.info = nil // a pipe: it is closed, but it cannot be read again
+		return in, nil
+	}
+	if err == nil && digest {
+		hash := sha256.New()
+		if _, err = io.Copy(hash, stoppable{ctx, f}); err == nil {
+			_, err = f.Seek(0, io.SeekStart)
+		}
+		in.sha256 = hex.EncodeToString(hash.Sum(nil))
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (in *input) close() {
+	if in.file != nil {
+		_ = in.file.Close()
+	}
+}
+
+// changed reports whether the file is another one than when it was opened.
+func (in *input) changed() bool {
+	now, err := os.Stat(in.file.Name())
+	return err != nil || now.Size() != in.info.Size() || !now.ModTime().Equal(in.info.ModTime()) || !os.SameFile(now, in.info)
+}
+
+// stoppable is a reader that ends with ctx.
+type stoppable struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read reads, unless ctx has ended.
+func (r stoppable) Read(b []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(b)
+}
 
 // A chunk is what one bulk request holds. Where chunks end follows from the file
 // alone, so that a resumed import sends the same ones under the same keys.
@@ -137,8 +206,8 @@ func (s *rowReader) next() (*chunk, error) {
 	return c, nil
 }
 
-// record reads one line, or the lines of one CSV record, without the break at its
-// end. What is too long is skipped to its end.
+// record reads one line, or the lines of one CSV record, with the break at its end.
+// What is too long is skipped.
 func (s *rowReader) record() (record []byte, tooLong bool, err error) {
 	begin := s.line
 	quotes := quoting{delimiter: s.delimiter, last: s.delimiter}
@@ -170,7 +239,7 @@ func (s *rowReader) record() (record []byte, tooLong bool, err error) {
 		case err != nil:
 			s.line++
 		}
-		return bytes.TrimSuffix(bytes.TrimSuffix(record, []byte("\n")), []byte("\r")), tooLong, nil
+		return record, tooLong, nil
 	}
 }
 
@@ -232,7 +301,7 @@ func (s *rowReader) cells(record []byte) ([]string, error) {
 func (r *row) read(s *rowReader, record []byte) {
 	var cells []string
 	if s.columns == nil {
-		r.body = bytes.TrimPrefix(record, []byte("\ufeff"))
+		r.body = bytes.TrimSpace(bytes.TrimPrefix(record, []byte("\ufeff")))
 	} else {
 		var err error
 		if cells, err = s.cells(record); err == nil && len(cells) != len(s.columns.names) {

@@ -837,3 +837,67 @@ func TestRowReader(t *testing.T) {
 		t.Errorf("chunks:\n%q\nwant:\n%q", got, want)
 	}
 }
+
+// A file reaches every provider through a gateway with a ledger, and the commands
+// tell so.
+func TestImportThroughAGateway(t *testing.T) {
+	const n = 6
+	dir := t.TempDir()
+	g := serveSandboxes(t, `"ledger": {"driver": "sqlite", "dsn": "`+filepath.Join(dir, "gateway.db")+`"}, "log": {"level": "error"},
+		"auth": {"keys": [{"name": "importer", "sha256": "`+digest("a-key")+`", "scopes": ["read", "write"], "routes": ["*"]}]}`)
+	key := write(t, "key", "a-key\n")
+	var csv strings.Builder
+	csv.WriteString("id,name.givenName,name.familyName,emails[0].value,phoneNumbers[0].value,createdAt\n")
+	for i := range n {
+		fmt.Fprintf(&csv, "c-%d,Ada,Byron%[1]d,ada%[1]d@example.com,+1646555010%[1]d,2026-01-01T00:00:00Z\n", i)
+	}
+	csv.WriteString("c-7,Ada,,nobody,,\n")
+	file := write(t, "customers.csv", csv.String())
+	run := func(args ...string) (code int, out, errs string) {
+		t.Helper()
+		return call(t.Context(), []string{envKey + "=a-key"}, append(args, "--url", g.url)...)
+	}
+	for range 2 { // the second time, nothing new is accepted
+		code, out, errs := call(t.Context(), nil, "import", file, "--url", g.url, "--key-file", key)
+		if want := fmt.Sprintf("%s: %d customers: %d accepted, 1 refused\n", file, n+1, n); code != exitFailure || !strings.HasPrefix(out, want) {
+			t.Fatalf("import: exit code %d\n%s%s\n%s", code, out, errs, g.log)
+		}
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for try := 0; ; try++ {
+		code, out, errs := run("status", "--json")
+		if code != exitOK {
+			t.Fatalf("status: exit code %d, %s", code, errs)
+		}
+		var routes []routeState
+		if err := json.Unmarshal([]byte(out), &routes); err != nil || len(routes) != len(g.sandboxes) {
+			t.Fatalf("status: %v, %s", err, out)
+		}
+		open := slices.ContainsFunc(routes, func(r routeState) bool { return r.Backlog == nil || r.Backlog.Due+r.Backlog.Active > 0 })
+		if !open {
+			break
+		}
+		if try == 1500 {
+			t.Fatalf("the backlog does not drain: %s\n%s", out, g.log)
+		}
+		<-tick.C
+	}
+	for _, box := range g.sandboxes {
+		if got := len(box.server.Provider().Records()); got != n {
+			t.Errorf("%s holds %d customers, want %d", box.route, got, n)
+		}
+	}
+	if code, out, errs := run("status", "--customer", "c-0", "--check"); code != exitOK || strings.Count(lines(out), " synced ") != len(g.sandboxes) {
+		t.Errorf("status of a customer: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := run("dead-letters"); code != exitOK || !strings.Contains(out, "no dead letters") {
+		t.Errorf("dead letters: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := run("replay", "--all"); code != exitOK || !strings.Contains(out, "no dead letters") {
+		t.Errorf("replay: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, _, errs := call(t.Context(), nil, "backup", filepath.Join(dir, "copy.db"), "--database", filepath.Join(dir, "gateway.db")); code != exitOK {
+		t.Errorf("backup: exit code %d\n%s", code, errs)
+	}
+}
