@@ -64,12 +64,12 @@ func (g *Gateway) carry(ctx context.Context, r *route, base *canonical.Upsert, l
 		}()
 		trip = r.travel(ctx, base, lease, result)
 	}()
-	g.conclude(r, lease, result, trip, started)
+	g.conclude(r, lease, result, trip, started, of)
 }
 
 // conclude decides what an attempt means for its slot, writes it down and tells
 // of it.
-func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time) {
+func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time, of kind) {
 	f := finishOf(lease, result)
 	f.Unsure, f.Forget = trip.unsure, trip.forget
 	if result.Err == nil && !bytes.Equal(trip.identity, lease.Identity) {
@@ -84,6 +84,9 @@ func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip t
 		g.logFailure(context.Background(), ledger.OperationID(lease.Version), result)
 	}
 	g.observe(result, started)
+	if g.opts.Observer != nil {
+		g.opts.Observer.Delivery(r.Name, of == background, f.Verdict, f.Uncounted)
+	}
 }
 
 // trip is what a delivery found out beside its result.

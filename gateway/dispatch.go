@@ -27,12 +27,12 @@ func (g *Gateway) backgroundWindow(r *route) time.Duration {
 }
 
 // abreast is how many deliveries of the backlog a route's limit can carry to
-// their end within their time.
+// their end within their time, if they take four requests each.
 func (g *Gateway) abreast(r *route) int {
 	if r.Rate <= 0 {
 		return math.MaxInt
 	}
-	return max(1, int(r.Rate*g.backgroundWindow(r).Seconds()/(2*maxSteps)))
+	return max(1, int(min(r.Rate*g.backgroundWindow(r).Seconds()/4, math.MaxInt32)))
 }
 
 // dispatch takes the backlog of a route to its provider, as far as live calls
@@ -95,8 +95,8 @@ func (d *dispatcher) room(active int) (free int, wait time.Duration) {
 	case room.Probe:
 		return max(0, 1-active), 0
 	}
-	// Those that write down their result count too, but hold no place any more.
-	return min(room.Free, 2*room.Places-active, d.most-active), 0
+	// Those that have not come to the transport yet are not among its calls.
+	return min(room.Free, room.Places-active, d.most-active), 0
 }
 
 // claim leases what is due, for free deliveries, or returns how long to wait.
@@ -190,7 +190,7 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 		d.sendBatch(ctx, rows)
 	}()
 	for _, w := range rows {
-		d.conclude(d.route, w.lease, &w.result, w.trip, started)
+		d.conclude(d.route, w.lease, &w.result, w.trip, started, background)
 	}
 }
 

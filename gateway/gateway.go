@@ -75,6 +75,9 @@ type Options struct {
 type Observer interface {
 	// Result ends one route of one upsert. code is empty if it did not fail.
 	Result(route string, status Status, code canonical.Code, took time.Duration)
+	// Delivery ends one delivery from the ledger, for a caller or for the
+	// backlog. uncounted says that it only waited.
+	Delivery(route string, background bool, verdict ledger.Verdict, uncounted bool)
 }
 
 // maxIdle is how many goroutines wait for the next upsert.

@@ -161,17 +161,7 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 		OperationID: ledger.OperationID(got.Version), CustomerID: base.ID, Version: got.Version,
 		Kept: true, First: got.First, Results: make([]Result, len(routes)),
 	}
-	// What follows goes on when the caller has gone.
-	ctx, end := context.WithDeadline(ctx, began.Add(window))
-	unlink := context.AfterFunc(g.life, end)
-	var flying atomic.Int64
-	flying.Store(1)
-	land := func() {
-		if flying.Add(-1) == 0 {
-			unlink()
-			end()
-		}
-	}
+	out := g.depart(ctx, window-time.Since(began))
 	flights := make([]*flight, len(routes))
 	for i, r := range routes {
 		p := got.Places[i]
@@ -180,32 +170,19 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 			e.Results[i].of(r)
 			e.Results[i].supersede(p.Stale)
 		case p.Lease != nil:
-			f := &flight{done: make(chan struct{})}
-			flights[i] = f
-			flying.Add(1)
-			g.fly(func() {
-				defer land()
-				defer close(f.done)
-				g.carry(ctx, r, &base, p.Lease, &f.result, live)
-			})
+			flights[i] = out.fly(func(ctx context.Context, f *flight) { g.carry(ctx, r, &base, p.Lease, &f.result, live) })
 		case cmd.Async:
 			e.Results[i].of(r)
 			e.Results[i].pend(r.closed(), p.NextAt)
 			r.wake()
 		default:
-			f := &flight{done: make(chan struct{})}
-			flights[i] = f
-			flying.Add(1)
-			g.fly(func() {
-				defer land()
-				defer close(f.done)
-				f.result.of(r)
-				g.await(waiting, ctx, r, base.ID, got.Version, &f.result)
+			flights[i] = out.fly(func(ctx context.Context, f *flight) {
+				f.result = g.await(waiting, ctx, r, base.ID, got.Version, &f.sofar)
 				g.restate(&base, &f.result)
 			})
 		}
 	}
-	land()
+	out.land()
 	for i, f := range flights {
 		if f != nil {
 			f.wait(waiting, routes[i], &e.Results[i])
@@ -218,7 +195,8 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 // flight is a delivery, or the wait for one, whose caller may leave before it ends.
 type flight struct {
 	done   chan struct{}
-	result Result // not to be read before done
+	result Result                 // not to be read before done
+	sofar  atomic.Pointer[Result] // what is known before
 }
 
 // wait fills in the result, or that it is pending when ctx ends.
@@ -229,12 +207,54 @@ func (f *flight) wait(ctx context.Context, r *route, result *Result) {
 		select {
 		case <-f.done:
 		default:
+			if sofar := f.sofar.Load(); sofar != nil {
+				*result = *sofar
+				return
+			}
 			result.of(r)
-			result.pend(r.closed(), time.Time{})
+			result.pend(nil, time.Time{})
 			return
 		}
 	}
 	*result = f.result
+}
+
+// departure is the flights of one call. They go on when the caller has gone, until
+// their time is over or the gateway ends.
+type departure struct {
+	g      *Gateway
+	ctx    context.Context
+	flying atomic.Int64
+	end    func()
+}
+
+// depart begins a departure, whose flights have that much time. land must be called
+// once when all have begun.
+func (g *Gateway) depart(ctx context.Context, window time.Duration) *departure {
+	ctx, cancel := context.WithTimeout(ctx, window)
+	unlink := context.AfterFunc(g.life, cancel)
+	d := &departure{g: g, ctx: ctx, end: func() { unlink(); cancel() }}
+	d.flying.Store(1)
+	return d
+}
+
+// land ends a flight, or the beginning of them; the last one ends the context.
+func (d *departure) land() {
+	if d.flying.Add(-1) == 0 {
+		d.end()
+	}
+}
+
+// fly begins a flight.
+func (d *departure) fly(carry func(context.Context, *flight)) *flight {
+	f := &flight{done: make(chan struct{})}
+	d.flying.Add(1)
+	d.g.fly(func() {
+		defer d.land()
+		carry(d.ctx, f)
+		close(f.done) // not after a panic: there is no result
+	})
+	return f
 }
 
 // fly runs f on a goroutine that closing waits for. A panic in it ends this
@@ -261,26 +281,28 @@ func names(routes []*route) []string {
 }
 
 // await waits until the version has come to its end at the route, or until
-// waiting ends. What is due meanwhile it takes there itself, under ctx: a caller
-// who waits does not queue behind a backlog.
-func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string, version int64, result *Result) {
+// waiting ends, and notes meanwhile what is known. What is due it takes there
+// itself, under ctx: a caller who waits does not queue behind a backlog.
+func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string, version int64, sofar *atomic.Pointer[Result]) Result {
 	news := g.news.join(place{r.Name, customer})
 	defer g.news.leave(place{r.Name, customer}, news)
 	for {
 		slot, err := g.store.Slot(ctx, r.Name, customer)
 		if err != nil {
+			var result Result
+			result.of(r)
 			result.pend(canonical.AsError(err), time.Time{})
-			return
+			return result
 		}
-		got, final := resultOf(&slot, version)
-		got.of(r)
-		if !final && got.Err == nil {
-			got.Err = r.closed()
+		result, final := resultOf(&slot, version)
+		result.of(r)
+		if closed := r.closed(); !final && closed != nil {
+			result.Err = closed
 		}
-		*result = got
 		if final || waiting.Err() != nil {
-			return
+			return result
 		}
+		sofar.Store(&result)
 		var rest <-chan time.Time
 		if slot.State == ledger.Due {
 			if left := slot.NextAt.Sub(g.store.Now()); left > 0 {
@@ -342,23 +364,23 @@ func (g *Gateway) resume(waiting, ctx context.Context, version int64, cmd Comman
 	}
 	e := g.envelope(&op)
 	if !cmd.Async {
-		ctx, end := context.WithTimeout(ctx, g.window(g.wait(cmd)))
-		defer end()
-		unlink := context.AfterFunc(g.life, end)
-		defer unlink()
-		var wg sync.WaitGroup
+		out := g.depart(ctx, g.window(g.wait(cmd)))
+		flights := make([]*flight, len(e.Results))
 		for i := range e.Results {
 			r := g.find(e.Results[i].Route)
 			if r == nil || e.Results[i].Status != StatusPending {
 				continue
 			}
-			wg.Add(1)
-			g.fly(func() {
-				defer wg.Done()
-				g.await(waiting, ctx, r, op.Customer, version, &e.Results[i])
+			flights[i] = out.fly(func(ctx context.Context, f *flight) {
+				f.result = g.await(waiting, ctx, r, op.Customer, version, &f.sofar)
 			})
 		}
-		wg.Wait()
+		out.land()
+		for i, f := range flights {
+			if f != nil {
+				f.wait(waiting, g.find(e.Results[i].Route), &e.Results[i])
+			}
+		}
 	}
 	if cmd.Customer != nil {
 		base := canonical.NewUpsert(cmd.Customer)

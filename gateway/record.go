@@ -32,6 +32,21 @@ type recordedError struct {
 	Final        bool                   `json:"final,omitempty"`
 }
 
+// restore returns the error again; where nothing was recorded, one of the code, or
+// nil.
+func (e *recordedError) restore(code canonical.Code) *canonical.Error {
+	switch {
+	case e != nil:
+		return &canonical.Error{
+			Code: e.Code, Provider: e.Provider, Op: e.Op, Status: e.Status, Message: e.Message, Fields: e.Fields,
+			UpstreamCode: e.UpstreamCode, RequestID: e.RequestID, RetryAt: e.RetryAt, Final: e.Final,
+		}
+	case code != "":
+		return &canonical.Error{Code: code}
+	}
+	return nil
+}
+
 // encodeResult returns what the slot keeps of r.
 func encodeResult(r *Result) []byte {
 	rec := record{Status: r.Status, Action: r.Action, Requests: r.Attempts}
@@ -55,19 +70,14 @@ func encodeResult(r *Result) []byte {
 func resultOf(slot *ledger.Slot, version int64) (r Result, final bool) {
 	r.Route, r.RemoteID = slot.Route, slot.RemoteID
 	var rec record
-	if slot.ResultVersion == version && len(slot.Result) > 0 {
+	if len(slot.Result) > 0 {
 		if err := json.Unmarshal(slot.Result, &rec); err != nil {
 			rec = record{}
 		}
 	}
-	r.Attempts, r.Action, r.Warnings = rec.Requests, rec.Action, rec.Notices
-	if e := rec.Error; e != nil {
-		r.Err = &canonical.Error{
-			Code: e.Code, Provider: e.Provider, Op: e.Op, Status: e.Status, Message: e.Message, Fields: e.Fields,
-			UpstreamCode: e.UpstreamCode, RequestID: e.RequestID, RetryAt: e.RetryAt, Final: e.Final,
-		}
-	} else if slot.ResultVersion == version && slot.Code != "" {
-		r.Err = &canonical.Error{Code: slot.Code}
+	last := rec.Error.restore(slot.Code) // why the slot's last state is not there
+	if slot.ResultVersion == version {
+		r.Attempts, r.Action, r.Warnings, r.Err = rec.Requests, rec.Action, rec.Notices, last
 	}
 	switch {
 	case slot.Applied == version:
@@ -90,7 +100,7 @@ func resultOf(slot *ledger.Slot, version int64) (r Result, final bool) {
 		}
 		return r, true
 	}
-	r.Status = StatusPending
+	r.Status, r.Err = StatusPending, last
 	if slot.State == ledger.Due {
 		r.NextAttemptAt = slot.NextAt
 	}

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -60,11 +62,18 @@ func (p *program) demo(ctx context.Context, addr string, once bool) error {
 		return err
 	}
 	defer sandboxes.close()
+	dir, err := os.MkdirTemp("", "customer-gateway-demo-")
+	if err != nil {
+		return fmt.Errorf("no directory for the demo's ledger: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
 	digest := sha256.Sum256([]byte(demoKey))
 	cfg, err := config.Load(config.Source{Overrides: map[string]any{
-		"server.addr": addr,
-		"log.level":   "error",
-		"log.format":  "text",
+		"server.addr":   addr,
+		"log.level":     "error",
+		"log.format":    "text",
+		"ledger.dsn":    filepath.Join(dir, "gateway.db"),
+		"ledger.retain": config.RetainLatest,
 		"auth.keys": []any{map[string]any{
 			"name": "demo", "sha256": hex.EncodeToString(digest[:]), "scopes": []any{"read", "write"}, "routes": []any{"*"},
 		}},
@@ -77,16 +86,17 @@ func (p *program) demo(ctx context.Context, addr string, once bool) error {
 	if err != nil {
 		return err
 	}
-	server, err := p.newServer(cfg, routes)
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		host, _, _ := net.SplitHostPort(addr)
 		if listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 			return fmt.Errorf("cannot listen on %s: %w; choose another --addr", addr, err)
 		}
+	}
+	server, err := p.newServer(ctx, cfg, routes)
+	if err != nil {
+		_ = listener.Close()
+		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -121,8 +131,9 @@ type answer struct {
 	status   int
 	took     time.Duration
 	envelope struct {
-		Outcome string `json:"outcome"`
-		Results []struct {
+		OperationID string `json:"operationId"`
+		Outcome     string `json:"outcome"`
+		Results     []struct {
 			Route    string             `json:"route"`
 			Status   string             `json:"status"`
 			Action   string             `json:"action"`
@@ -149,8 +160,62 @@ func (s *show) run(ctx context.Context) error {
 	s.held()
 	s.losses()
 	s.refusal()
+	if err := s.recovery(ctx); err != nil {
+		return err
+	}
 	s.tryThis()
 	return nil
+}
+
+// recovery breaks a provider, upserts, and shows how the gateway goes on by itself.
+func (s *show) recovery(ctx context.Context) error {
+	broken := s.sandboxes[0]
+	// As often as one call tries.
+	fault := strings.NewReader(`{"kind":"status","status":503,"times":3}`)
+	if _, err := s.call(ctx, http.MethodPost, broken.url+"/_emulator/faults", fault); err != nil {
+		return err
+	}
+	if err := s.send(ctx, story[0].id, "while "+broken.server.Provider().Name()+" is out of order"); err != nil {
+		return err
+	}
+	last := s.answers[len(s.answers)-1]
+	began := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		body, err := s.call(ctx, http.MethodGet, s.url+"/v1/operations/"+last.envelope.OperationID, nil)
+		if err != nil {
+			return err
+		}
+		if v, _ := canonical.Parse(body); v.Get("outcome").Str() != "pending" {
+			fmt.Fprintf(s.out, "\n  It was on disk before it was sent, so the gateway went on by itself: %s after %s.\n", v.Get("outcome").Str(), time.Since(began).Round(time.Millisecond))
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// call sends a request with the demo's key and returns the body of the answer.
+func (s *show) call(ctx context.Context, method, url string, body io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+demoKey)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: status %d", method, url, resp.StatusCode)
+	}
+	return data, err
 }
 
 // send puts one sample and shows the answer route by route.
@@ -187,6 +252,8 @@ func (s *show) send(ctx context.Context, id, what string) error {
 			return ""
 		case text == "succeeded" || text == "unchanged":
 			return green
+		case text == "pending":
+			return yellow
 		}
 		return red
 	}}
@@ -346,9 +413,10 @@ func (s *show) tryThis() {
   curl -s -X PUT %[2]s/v1/customers/me-2 -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' \
     -d '{"name":{"givenname":"Ada"},"emails":[{"value":"ada"}],"birthDate":"1815-02-30"}'
 
-  # Break %[4]s three times, upsert again, and see what its breaker and limiter say
-  curl -s -X POST %[5]s/_emulator/faults -d '{"kind":"status","status":503,"times":3}'
-  curl -s %[2]s/v1/routes -H 'Authorization: Bearer %[3]s'
+  # Break %[4]s a hundred times, upsert again, and see what waits and why
+  curl -s -X POST %[5]s/_emulator/faults -d '{"kind":"status","status":503,"times":100}'
+  CUSTOMER_GATEWAY_KEY=%[3]s go run ./cmd/customer-gateway status --url %[2]s
+  curl -s %[2]s/v1/customers/me-1 -H 'Authorization: Bearer %[3]s'
 
   # What %[4]s holds, and what every error code means
   curl -s %[5]s/_emulator/records

@@ -24,12 +24,21 @@ import (
 
 	"go.uber.org/goleak"
 
+	"customer-gateway/canonical"
 	"customer-gateway/config"
 	"customer-gateway/config/section"
 	"customer-gateway/gateway/transport"
 )
 
+// asProgram is the environment variable that makes the test's binary the program,
+// for tests that need it as a process.
+const asProgram = "CUSTOMER_GATEWAY_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -87,6 +96,7 @@ func TestDemo(t *testing.T) {
 type gatewayProcess struct {
 	url       string
 	sandboxes sandboxes
+	config    string
 	stop      func() int // ends it as SIGTERM does and returns the exit code
 	log       *buffer
 }
@@ -124,10 +134,14 @@ func serve(t *testing.T, cfg string) *gatewayProcess {
 	_ = l.Close()
 
 	ctx, cancel := context.WithCancel(context.Background())
-	g := &gatewayProcess{url: "http://" + addr, log: &buffer{}}
+	g := &gatewayProcess{url: "http://" + addr, log: &buffer{}, config: cfg}
 	p := program{out: io.Discard, err: g.log}
 	ended := make(chan int, 1)
-	go func() { ended <- p.run(ctx, []string{"serve", "-c", file, "--set", "server.addr=" + addr}) }()
+	args := []string{"serve", "-c", file, "--set", "server.addr=" + addr}
+	if !strings.Contains(cfg, `"dsn"`) {
+		args = append(args, "--set", "ledger.dsn="+filepath.Join(t.TempDir(), "gateway.db"))
+	}
+	go func() { ended <- p.run(ctx, args) }()
 	var once sync.Once
 	code := 0
 	g.stop = func() int {
@@ -202,7 +216,7 @@ const person = `{"name":{"givenName":"Lucy","familyName":"Canarysurname"},"email
 // One upsert through real sockets to five emulators, again with a change, then
 // with providers failing in different ways.
 func TestServe(t *testing.T) {
-	g := serveSandboxes(t, `"server": {"deadline": "3s"}, "log": {"level": "debug"}`)
+	g := serveSandboxes(t, `"server": {"deadline": "3s"}, "log": {"level": "debug"}, "ledger": {"driver": "none"}`)
 
 	r := g.put(t, "c-1", "", person)
 	if r.status != http.StatusCreated || r.body["outcome"] != "complete" {
@@ -222,19 +236,10 @@ func TestServe(t *testing.T) {
 		}
 	}
 
-	fault := func(route, body string) {
-		t.Helper()
-		i := slices.IndexFunc(g.sandboxes, func(s *sandbox) bool { return s.route == route })
-		resp, err := http.Post(g.sandboxes[i].url+"/_emulator/faults", "application/json", strings.NewReader(body))
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("fault: %v %v", resp, err)
-		}
-		_ = resp.Body.Close()
-	}
-	fault("april-demo", `{"kind":"html","status":502}`)
-	fault("capillary-demo", `{"kind":"reset"}`)
-	fault("complyt-demo", `{"kind":"hang"}`)
-	fault("magento-demo", `{"kind":"status","status":429,"header":{"Retry-After":"60"}}`)
+	g.fault(t, "april-demo", `{"kind":"html","status":502}`)
+	g.fault(t, "capillary-demo", `{"kind":"reset"}`)
+	g.fault(t, "complyt-demo", `{"kind":"hang"}`)
+	g.fault(t, "magento-demo", `{"kind":"status","status":429,"header":{"Retry-After":"60"}}`)
 	r = g.put(t, "c-1", "", person)
 	want := map[string]string{
 		"april-demo":     "failed upstream.unavailable",
@@ -285,6 +290,65 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// fault scripts a fault of the emulator behind a route.
+func (g *gatewayProcess) fault(t *testing.T, route, body string) {
+	t.Helper()
+	i := slices.IndexFunc(g.sandboxes, func(s *sandbox) bool { return s.route == route })
+	resp, err := http.Post(g.sandboxes[i].url+"/_emulator/faults", "application/json", strings.NewReader(body))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("fault: %v %v", resp, err)
+	}
+	_ = resp.Body.Close()
+}
+
+// What providers cannot take is kept over a restart and delivered; the status
+// command tells what is left to do.
+func TestServeKeeps(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ledger", "gateway.db")
+	settings := `"log": {"level": "debug"}, "ledger": {"dsn": "` + file + `"}`
+	g := serveSandboxes(t, settings)
+	g.fault(t, "april-demo", `{"kind":"status","status":503}`)
+	g.fault(t, "capillary-demo", `{"kind":"status","status":503}`)
+	r := g.put(t, "c-1", "", person)
+	if r.status != http.StatusAccepted || r.results()["april-demo"] != "pending upstream.unavailable" || r.results()["magento-demo"] != "succeeded" {
+		t.Fatalf("answer: %d %v, want 202 with two routes pending", r.status, r.results())
+	}
+	operation := r.header.Get("Location")
+	code, out, errs := call(t.Context(), nil, "status", "--url", g.url)
+	if code != exitOK || !regexp.MustCompile(`april-demo +april +ok +1 +0 +0`).MatchString(out) {
+		t.Errorf("status: %d, want one due at april-demo:\n%s%s", code, out, errs)
+	}
+	if code := g.stop(); code != exitOK {
+		t.Fatalf("exit code %d:\n%s", code, g.log)
+	}
+	for _, box := range g.sandboxes {
+		box.server.ClearFaults()
+	}
+	again := serve(t, g.config)
+	deadline := time.After(30 * time.Second)
+	for outcome := "pending"; outcome != "complete"; {
+		body := get(t, again.url+operation)
+		v, err := canonical.Parse([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcome = v.Get("outcome").Str()
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("after thirty seconds: %s", body)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the ledger's file: %v, %v, want 0600", info.Mode(), err)
+	}
+	for _, canary := range []string{"anarysurname", "lucy.canary", "Canarystreet", "16465550142", "c-1"} {
+		if strings.Contains(g.log.String()+again.log.String(), canary) {
+			t.Errorf("the log has %q:\n%s", canary, g.log)
+		}
+	}
+}
+
 func get(t *testing.T, url string) string {
 	t.Helper()
 	resp, err := http.Get(url)
@@ -330,7 +394,7 @@ func TestShutdownFinishesWhatWasSent(t *testing.T) {
 	if code := <-code; code != exitOK {
 		t.Errorf("exit code %d, want %d:\n%s", code, exitOK, g.log)
 	}
-	if r := <-answered; r.status != http.StatusOK || r.results()["a"] != "succeeded" {
+	if r := <-answered; r.status != http.StatusCreated || r.results()["a"] != "succeeded" {
 		t.Errorf("the request in flight was answered with %d %v", r.status, r.body)
 	}
 }
@@ -346,7 +410,7 @@ func TestServeDoesAsConfigured(t *testing.T) {
 	april := func(more string) string {
 		return `{"provider": "april", "base_url": "` + upstream.URL + `", "credentials": {"api_key": "sandbox_sk_x"}` + more + `}`
 	}
-	g := serve(t, `{"server": {"deadline": "500ms", "max_body": "1KiB", "public_url": "https://gateway.example"}, "auth": {"keys": [
+	g := serve(t, `{"server": {"deadline": "500ms", "max_body": "1KiB", "public_url": "https://gateway.example"}, "ledger": {"driver": "none"}, "auth": {"keys": [
 		{"name": "reader", "sha256": "`+digest("reader")+`", "scopes": ["read"], "routes": ["*"]},
 		{"name": "limited", "sha256": "`+digest("limited")+`", "scopes": ["read", "write"], "routes": ["a"]}]},
 		"routes": {"a": `+april(`, "timeout": "100ms", "retry": {"attempts": 1}, "breaker": {"min_requests": 1, "open_for": "1h"}`)+`, "b": `+april("")+`}}`)

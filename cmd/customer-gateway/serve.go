@@ -19,6 +19,8 @@ import (
 	"customer-gateway/config"
 	"customer-gateway/gateway"
 	"customer-gateway/gateway/api"
+	"customer-gateway/gateway/ledger"
+	"customer-gateway/gateway/ledger/sqlite"
 	"customer-gateway/gateway/metrics"
 	"customer-gateway/gateway/transport"
 )
@@ -33,8 +35,9 @@ func (p *program) serveCommand() *cobra.Command {
 (GATEWAY_SERVER__ADDR=:9000) and --set, each over what came before. Logs go to
 standard error.
 
-SIGTERM and Ctrl-C end it: /readyz turns false, no new connection is taken, and
-requests in flight finish. Exit code 2: the configuration has faults.`,
+SIGTERM and Ctrl-C end it: /readyz turns false, no new connection is taken,
+requests in flight finish, and what is not delivered by then stays in the ledger
+(ledger.dsn) for the next start. Exit code 2: the configuration has faults.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, routes, err := p.load(s)
@@ -43,13 +46,14 @@ requests in flight finish. Exit code 2: the configuration has faults.`,
 			}
 			p.showWarnings(cfg.Warnings())
 			p.tuneMemory()
-			server, err := p.newServer(cfg, routes)
-			if err != nil {
-				return err
-			}
 			listener, err := net.Listen("tcp", cfg.Server.Addr)
 			if err != nil {
 				return fmt.Errorf("cannot listen on server.addr: %w; choose another with --set server.addr=HOST:PORT", err)
+			}
+			server, err := p.newServer(cmd.Context(), cfg, routes)
+			if err != nil {
+				_ = listener.Close()
+				return err
 			}
 			return server.serve(cmd.Context(), listener)
 		},
@@ -75,20 +79,28 @@ func (p *program) tuneMemory() {
 type server struct {
 	http     *http.Server
 	gateway  *gateway.Gateway
+	store    ledger.Store // nil for a gateway that keeps nothing
 	log      *slog.Logger
 	shutdown time.Duration
 	closing  atomic.Bool
+	ending   context.CancelFunc // ends the intake of streams
 }
 
-// newServer wires what cfg describes.
-func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server, error) {
+// newServer wires what cfg describes. serve closes what it opens.
+func (p *program) newServer(ctx context.Context, cfg *config.Config, routes []config.Route) (*server, error) {
 	s := &server{log: p.logger(cfg.Log), shutdown: cfg.Server.ShutdownTimeout}
 	m := metrics.New()
+	store, err := openLedger(ctx, cfg.Ledger, m, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.store = store
 	var opened []gateway.Route
 	closeAll := func() {
 		for _, r := range opened {
 			r.Transport.Close()
 		}
+		s.closeLedger()
 	}
 	for _, r := range routes {
 		client, err := transport.New(transportConfig(r, cfg.Server.Deadline), r.Auth, alarm{Route: m.Route(r.Name, r.Provider), log: s.log, route: r.Name})
@@ -96,15 +108,23 @@ func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server,
 			closeAll()
 			return nil, err
 		}
-		opened = append(opened, gateway.Route{Name: r.Name, Adapter: r.Adapter, Transport: client, Required: r.Required})
+		opened = append(opened, gatewayRoute(r, client))
 	}
 	maxWait := cfg.Server.WriteTimeout - cfg.Server.ReadTimeout // at least the deadline
-	var err error
-	s.gateway, err = gateway.New(opened, gateway.Options{Deadline: cfg.Server.Deadline, MaxWait: maxWait, Observer: m, Log: s.log})
+	s.gateway, err = gateway.New(opened, gateway.Options{
+		Deadline: cfg.Server.Deadline, MaxWait: maxWait, Observer: m, Log: s.log,
+		Store: store, Latest: cfg.Ledger.Retain == config.RetainLatest,
+	})
 	if err != nil {
 		closeAll()
 		return nil, err
 	}
+	if store != nil {
+		m.Backlog(func(context.Context) map[string]gateway.Backlog { return s.gateway.Backlogs() })
+		m.LedgerReady(s.gateway.Ready)
+	}
+	closing, ending := context.WithCancel(context.WithoutCancel(ctx))
+	s.ending = ending
 	handler := api.New(api.Options{
 		Gateway:     s.gateway,
 		Keys:        apiKeys(cfg.Auth.Keys),
@@ -116,6 +136,7 @@ func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server,
 		PublicURL:   cfg.Server.PublicURL,
 		Version:     version(),
 		Ready:       s.ready,
+		Closing:     closing.Done(),
 	})
 	s.http = api.NewServer(api.ServerConfig{
 		Addr:              cfg.Server.Addr,
@@ -128,6 +149,48 @@ func (p *program) newServer(cfg *config.Config, routes []config.Route) (*server,
 	}, handler)
 	return s, nil
 }
+
+// openLedger opens the configured ledger; nil for none.
+func openLedger(ctx context.Context, cfg config.Ledger, m *metrics.Metrics, log *slog.Logger) (ledger.Store, error) {
+	if cfg.Driver == config.DriverNone {
+		return nil, nil
+	}
+	keys := make([]ledger.SealKey, 0, len(cfg.Encryption.Keys))
+	for _, raw := range cfg.Encryption.Raw() {
+		keys = append(keys, ledger.SealKey(raw))
+	}
+	opened, err := sqlite.Open(ctx, cfg.DSN, sqlite.Options{Log: log})
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := ledger.Sealed(ctx, opened, keys)
+	if err != nil {
+		_ = opened.Close()
+		return nil, err
+	}
+	return sealed, nil
+}
+
+func (s *server) closeLedger() {
+	if s.store == nil {
+		return
+	}
+	if err := s.store.Close(); err != nil {
+		s.log.Error("closing the ledger", "error", err)
+	}
+}
+
+func gatewayRoute(r config.Route, client *transport.Client) gateway.Route {
+	return gateway.Route{
+		Name: r.Name, Adapter: r.Adapter, Transport: client, Required: r.Required,
+		MaxAge: r.MaxAge, Base: firstRest * r.Retry.Base, Timeout: r.Timeout, Rate: r.Limit.Rate.PerSecond(), Batch: r.Batch,
+		Identity: gateway.IdentityChange(r.IdentityChange),
+	}
+}
+
+// firstRest is how much longer the first pause of the ledger's schedule may be than
+// the first one inside a call.
+const firstRest = 10
 
 func transportConfig(r config.Route, deadline time.Duration) transport.Config {
 	return transport.Config{
@@ -198,12 +261,14 @@ func (s *server) ready() error {
 	if s.closing.Load() {
 		return &canonical.Error{Code: canonical.GatewayOverloaded, Message: "the gateway is shutting down"}
 	}
-	return nil
+	return s.gateway.Ready()
 }
 
 // serve answers on listener until ctx ends, then lets requests in flight finish.
 func (s *server) serve(ctx context.Context, listener net.Listener) error {
+	defer s.closeLedger()
 	defer s.gateway.Close()
+	defer s.ending()
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(listener) }()
 	s.log.Info("serving", "addr", listener.Addr().String(), "version", version())
@@ -213,6 +278,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.closing.Store(true)
+	s.ending()
 	s.log.Info("shutting down: requests in flight finish first")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.shutdown)
 	defer cancel()
@@ -220,6 +286,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		_ = s.http.Close()
 		return fmt.Errorf("shutdown: requests were still in flight after server.shutdown_timeout (%s) and were cut off", s.shutdown)
 	}
+	s.gateway.Shutdown(ctx)
 	s.log.Info("bye")
 	return nil
 }

@@ -197,7 +197,12 @@ func (s *Store) load() error {
 	if ahead := time.Duration(recorded-s.opts.Now().UnixMicro()) * time.Microsecond; ahead > time.Second {
 		s.opts.Log.Warn("the wall clock is behind the ledger's; times in the ledger are ahead by as much", "path", s.path, "by", ahead)
 	}
-	err = s.conn.query(func(row []value) error {
+	return s.reload()
+}
+
+// reload reads what changes.
+func (s *Store) reload() error {
+	err := s.conn.query(func(row []value) error {
 		r := scanRoute(row)
 		s.routes[r.Name] = r
 		return nil
@@ -208,31 +213,26 @@ func (s *Store) load() error {
 	return s.count()
 }
 
-// count fills the tally.
+// count fills the tally. Each query reads one index from end to end, in its order.
 func (s *Store) count() error {
-	add := func(route string, state ledger.State, n int) {
-		for range n {
-			s.tally.add(route, state, 0, 1)
-		}
-	}
+	s.tally.reset()
 	err := s.conn.query(func(row []value) error {
-		if ledger.State(number(row[1])) == ledger.Due {
-			add(text(row[0]), ledger.Due, int(number(row[2])))
-		}
+		s.tally.add(text(row[0]), ledger.Due, 0, int(number(row[1])))
 		return nil
-	}, "SELECT route, state, count(*) FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL GROUP BY route, state")
+	}, "SELECT route, count(*) FROM slot INDEXED BY slot_waiting WHERE state = 1 GROUP BY route")
 	if err != nil {
 		return err
 	}
 	err = s.conn.query(func(row []value) error {
 		s.tally.add(text(row[0]), ledger.Leased, number(row[1]), 1)
 		return nil
-	}, "SELECT route, due_since FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL AND state = 2")
+	}, `SELECT l.route, s.due_since FROM (SELECT route, customer FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL AND state = 2) l
+ CROSS JOIN slot s ON s.customer = l.customer AND s.route = l.route`)
 	if err != nil {
 		return err
 	}
 	return s.conn.query(func(row []value) error {
-		add(text(row[0]), ledger.DeadLettered, int(number(row[1])))
+		s.tally.add(text(row[0]), ledger.DeadLettered, 0, int(number(row[1])))
 		return nil
 	}, "SELECT route, count(*) FROM slot INDEXED BY slot_dead WHERE died_at IS NOT NULL GROUP BY route")
 }

@@ -56,34 +56,25 @@ func (t *txn) finish(f ledger.Finish) ledger.Finished {
 	return done
 }
 
-// identify records what a finish says about who the customer is at the provider,
-// and reports whether the remote id is another customer's.
+// identify takes over what a finish says about who the customer is at the
+// provider, and reports whether the remote id is another customer's.
 func (t *txn) identify(f *ledger.Finish, s *slot) (conflict bool) {
-	id := s.remoteID
+	was := s.remoteID
 	if f.Forget {
-		id = ""
+		s.remoteID = ""
 	}
-	if f.RemoteID != "" && f.RemoteID != s.remoteID {
-		other, err := t.number("SELECT count(*) FROM slot WHERE route = ? AND remote_id = ? AND customer <> ?", f.Route, f.RemoteID, f.Customer)
-		if t.failed == nil {
-			t.failed = err
-		}
-		conflict = other != 0
-	}
-	if f.RemoteID != "" && !conflict {
-		id = f.RemoteID
-	}
-	identity := s.identity
 	if f.Identity != nil {
-		identity = f.Identity
+		s.identity = f.Identity
 	}
-	if id != s.remoteID || f.Identity != nil {
-		s.remoteID, s.identity = id, identity
-		var remote any
-		if id != "" {
-			remote = id
-		}
-		t.exec("UPDATE slot SET remote_id = ?, identity = ? WHERE customer = ? AND route = ?", remote, identity, s.customer, s.route)
+	if f.RemoteID == "" {
+		return false
+	}
+	if f.RemoteID != was {
+		t.query(func(row []value) { conflict = text(row[0]) != f.Customer },
+			"SELECT customer FROM slot WHERE route = ? AND remote_id = ?", f.Route, f.RemoteID)
+	}
+	if !conflict {
+		s.remoteID = f.RemoteID
 	}
 	return conflict
 }

@@ -84,7 +84,8 @@ func (s *Store) adopt(c *conn) error {
 	}
 	s.disconnect()
 	s.conn, s.files, s.full = c, files, true
-	return nil
+	// A commit that failed may have come through after all.
+	return s.reload()
 }
 
 // recognise says whether c leads to this ledger, and to all that was accepted.

@@ -27,6 +27,12 @@ type move struct {
 	fromSince, toSince int64
 }
 
+func (t *tally) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.routes = make(map[string]*count)
+}
+
 func (t *tally) apply(moves []move) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -357,12 +357,23 @@ func (t *txn) plan(was, s *slot) {
 	t.moved(was, s)
 }
 
-// record writes what a finish changes in a slot.
+// record writes what a finish changes in a slot. The remote id is left out where it
+// stays, because its index would be written too.
 func (t *txn) record(was, s *slot) {
-	t.exec(`UPDATE slot SET state = ?, applied = ?, next_at = ?, attempts = ?, applied_at = ?, unsure = ?, settle_at = ?, died_at = ?,
- history = ?, result_version = ?, code = ?, result = ? WHERE customer = ? AND route = ?`,
-		int64(s.state), s.applied, orNull(s.nextAt), s.attempts, s.appliedAt, s.unsure, s.settleAt, orNull(s.diedAt),
-		s.history, s.resultVersion, string(s.code), s.result, s.customer, s.route)
+	const columns = `UPDATE slot SET state = ?, applied = ?, next_at = ?, attempts = ?, applied_at = ?, unsure = ?, settle_at = ?, died_at = ?,
+ history = ?, result_version = ?, code = ?, result = ?, identity = ?`
+	const where = ` WHERE customer = ? AND route = ?`
+	args := []any{int64(s.state), s.applied, orNull(s.nextAt), s.attempts, s.appliedAt, s.unsure, s.settleAt, orNull(s.diedAt),
+		s.history, s.resultVersion, string(s.code), s.result, s.identity}
+	if s.remoteID == was.remoteID {
+		t.exec(columns+where, append(args, s.customer, s.route)...)
+	} else {
+		var id any
+		if s.remoteID != "" {
+			id = s.remoteID
+		}
+		t.exec(columns+", remote_id = ?"+where, append(args, id, s.customer, s.route)...)
+	}
 	t.moved(was, s)
 }
 
