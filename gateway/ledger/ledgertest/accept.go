@@ -344,6 +344,10 @@ var accepting = []subtest{
 		if same := s.accept(dated(10, crm)); same.Places[0].Stale != 0 || same.Version <= got.Version {
 			s.Errorf("an equal updatedAt is not older: %+v", same)
 		}
+		s.accept(dated(20, crm))
+		if between := s.accept(dated(15, crm)); between.Places[0].Stale == 0 {
+			s.Errorf("only the first updatedAt is kept: %+v", between)
+		}
 		if undated := s.accept(later("anna", crm)); undated.Places[0].Stale != 0 {
 			s.Errorf("without updatedAt nothing is stale: %+v", undated)
 		}

@@ -131,6 +131,9 @@ var leasing = []subtest{
 		s.end(s.leased(upsert("anna", crm)), ledger.Retry)
 		s.end(s.claim(crm), ledger.Retry)
 		s.end(s.claim(crm), ledger.Applied)
+		if n := s.slot(crm, "anna").Attempts; n != 0 {
+			s.Errorf("attempts = %d, want 0", n)
+		}
 		if l := s.leased(upsert("anna", crm)); l.Attempts != 1 {
 			s.Errorf("attempts = %d, want 1", l.Attempts)
 		}
@@ -477,9 +480,20 @@ var settling = []subtest{
 		newest := s.leased(upsert("anna", crm))
 		s.advance(time.Second)
 		s.end(old, ledger.Applied)
-		if f := s.held(s.end(newest, ledger.Applied)); f.State != ledger.Due {
-			s.Fatalf("finished = %+v, want due", f)
+		// What it says now does not take back that something may land until then.
+		if f := s.held(s.end(newest, ledger.Applied)); f.State != ledger.Due || f.Wait != settle-time.Second {
+			s.Fatalf("finished = %+v, want due at the settle time", f)
 		}
+	}},
+	{"a late success of the newest state needs no repair", func(s *suite) {
+		old := s.leased(upsert("anna", crm))
+		s.advance(lease)
+		s.held(s.end(s.claim(crm), ledger.Applied))
+		s.advance(settle)
+		if f := s.end(old, ledger.Applied); !f.Lost || f.State != ledger.Idle {
+			s.Fatalf("finished = %+v", f)
+		}
+		s.nothing(crm)
 	}},
 	{"a late finish that sent nothing repairs nothing", func(s *suite) {
 		old := s.leased(upsert("anna", crm))
