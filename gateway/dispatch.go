@@ -44,11 +44,12 @@ func (g *Gateway) dispatch(ctx context.Context, r *route) {
 	for {
 		pause := pollEvery/2 + rand.N(pollEvery)
 		if free, wait := d.room(active); free > 0 {
+			until := time.Now().Add(d.window) // the leases begin later, however long the claim takes
 			leases, wait := d.claim(ctx, free)
 			for _, group := range d.groups(leases) {
 				active++
 				g.fly(func() {
-					d.carryAll(group)
+					d.carryAll(group, until)
 					select {
 					case ended <- struct{}{}:
 					case <-ctx.Done():
@@ -133,9 +134,9 @@ func (d *dispatcher) groups(leases []ledger.Lease) [][]ledger.Lease {
 	return all
 }
 
-// carryAll takes a group of leases to the provider.
-func (d *dispatcher) carryAll(group []ledger.Lease) {
-	ctx, cancel := context.WithTimeout(trace.NewContext(d.life, trace.New()), d.window)
+// carryAll takes a group of leases to the provider, until its time is over.
+func (d *dispatcher) carryAll(group []ledger.Lease, until time.Time) {
+	ctx, cancel := context.WithDeadline(trace.NewContext(d.life, trace.New()), until)
 	defer cancel()
 	ctx = transport.Background(ctx)
 	if len(group) > 1 {
