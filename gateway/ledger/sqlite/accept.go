@@ -14,7 +14,7 @@ import (
 	"customer-gateway/gateway/ledger"
 )
 
-// Accept implements ledger.Store.
+// Accept implements ledger.Store. UpdatedAt counts in microseconds.
 func (s *Store) Accept(ctx context.Context, a ledger.Accept) (ledger.Accepted, error) {
 	routes, err := json.Marshal(a.Routes)
 	if err != nil {

@@ -179,7 +179,7 @@ func syncFolder(path string) error {
 // nothing goes to temporary files.
 func (s *Store) dialWriter() (*conn, error) {
 	return dial(s.path, "rw", s.opts.BusyTimeout, "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
-		"cache_size = -16384", "wal_autocheckpoint = 4000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
+		"cache_size = -16384", "wal_autocheckpoint = 8000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
 }
 
 // load reads what is kept in memory.
@@ -242,7 +242,22 @@ func (s *Store) touch() error {
 	if err := s.sync(true); err != nil {
 		return err
 	}
-	return s.conn.exec("UPDATE ledger SET now = max(now, ?) WHERE id = 1", s.clock.now())
+	return s.conn.touch(s.clock.now())
+}
+
+func (c *conn) touch(now int64) error {
+	// BEGIN also finds out whether a transaction was left open.
+	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := c.exec("UPDATE ledger SET now = max(now, ?) WHERE id = 1", now)
+	if err == nil {
+		err = c.exec("COMMIT")
+	}
+	if err != nil {
+		_ = c.exec("ROLLBACK")
+	}
+	return err
 }
 
 // files are those that the store has open, as the file system knows them.

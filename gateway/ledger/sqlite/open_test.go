@@ -196,9 +196,7 @@ func TestClock(t *testing.T) {
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	path := filepath.Join(folder, "gateway.db")
 	s := open(t, Options{})
-	path = s.path
 	var accepted []string
 	for i := range 30 {
 		id := "customer" + string(rune('a'+i))
@@ -208,8 +206,8 @@ func TestPowerLoss(t *testing.T) {
 			t.Fatal("an accept did not wait for the disk")
 		}
 		cut := filepath.Join(folder, id)
-		duplicate(t, path, cut, -1)
-		duplicate(t, path+"-wal", cut+"-wal", s.files.log())
+		duplicate(t, s.path, cut, -1)
+		duplicate(t, s.path+"-wal", cut+"-wal", s.files.log())
 		survivor := openAt(t, cut, Options{})
 		holds(t, survivor, accepted...)
 		if l, err := survivor.Slot(t.Context(), "april", id); err != nil || l.State != ledger.Leased || l.InFlight != a.Version {

@@ -57,10 +57,11 @@ func (s *Store) reopen() error {
 	if err != nil {
 		return err
 	}
-	if err := s.adopt(c); err != nil {
-		return errors.Join(err, c.close())
+	err = s.adopt(c)
+	if err != nil && s.conn != c {
+		err = errors.Join(err, c.close())
 	}
-	return nil
+	return err
 }
 
 // adopt makes c the writer's connection.
@@ -70,7 +71,7 @@ func (s *Store) adopt(c *conn) error {
 	} else if !whole {
 		return &misplacedError{s.path, "", false}
 	}
-	if err := c.exec("UPDATE ledger SET now = max(now, ?) WHERE id = 1", s.clock.now()); err != nil {
+	if err := c.touch(s.clock.now()); err != nil {
 		return err
 	}
 	// After a failed fsync nobody knows how much of the log is on the disk. What is

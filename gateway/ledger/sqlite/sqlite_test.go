@@ -37,55 +37,52 @@ func accept(t testing.TB, s ledger.Store, customer string, routes ...string) led
 	return got
 }
 
-func TestSmoke(t *testing.T) {
+func TestOddPath(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "x y?#%", "gateway.db")
-	s := openAt(t, path, Options{})
-	a := accept(t, s, "c1", "april", "rebilly")
-	if !a.First || a.Places[0].Lease == nil {
-		t.Fatalf("accepted %+v", a)
-	}
-	b := accept(t, s, "c1", "april", "rebilly")
-	if b.First || b.Places[0].Lease != nil || b.Version <= a.Version {
-		t.Fatalf("accepted %+v", b)
-	}
-	f, err := s.Finish(t.Context(), []ledger.Finish{{Route: "april", Customer: "c1", Token: a.Places[0].Lease.Token, Version: a.Version, Verdict: ledger.Applied, RemoteID: "r1", Entry: &ledger.Attempt{At: s.Now(), Op: "put"}}})
-	if err != nil || f[0].State != ledger.Due || f[0].Wait != 0 {
-		t.Fatalf("finish %+v %v", f, err)
-	}
-	if d, ok, err := s.NextDue(t.Context(), "april"); d != 0 || !ok || err != nil {
-		t.Fatal(d, ok, err)
-	}
-	l, err := s.Claim(t.Context(), "april", 10, time.Minute)
-	if err != nil || len(l) != 1 || string(l[0].Payload) != `{"id":"c1"}` || l[0].RemoteID != "r1" {
-		t.Fatalf("claim %+v %v", l, err)
-	}
-	t.Log(s.Backlog(t.Context()))
-	if _, err := s.Finish(t.Context(), []ledger.Finish{{Route: "april", Customer: "c1", Token: l[0].Token, Verdict: ledger.Dead, Code: "upstream.invalid"}}); err != nil {
+	folder := filepath.Join(t.TempDir(), "a b?c#d%20e")
+	path := filepath.Join(folder, "ünder.db")
+	s, err := Open(t.Context(), path, Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	dl, err := s.DeadLetters(t.Context(), ledger.Filter{Routes: []string{"april"}, Code: "upstream.invalid"})
-	if err != nil || len(dl) != 1 || len(dl[0].History) != 1 {
-		t.Fatalf("%+v %v", dl, err)
+	accept(t, s, "anna", "april")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
-	if n, err := s.Replay(t.Context(), ledger.Filter{}); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if err := Backup(t.Context(), path, path+".copy"); err != nil {
+		t.Fatal(err)
 	}
-	for range 5 {
-		if more, err := s.Sweep(t.Context(), ledger.Sweep{}); err != nil {
-			t.Fatal(more, err)
+	holds(t, openAt(t, path, Options{}), "anna")
+	holds(t, openAt(t, path+".copy", Options{}), "anna")
+}
+
+// TestHistoryIsBounded lists the newest entries of a long one.
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	s := open(t, Options{})
+	l := *accept(t, s, "anna", "april").Places[0].Lease
+	for n := 1; n <= maxHistory+50; n++ {
+		f := ledger.Finish{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Entry: &ledger.Attempt{At: s.Now(), Number: n}}
+		if n == maxHistory+50 {
+			f.Verdict = ledger.Dead
+		}
+		if _, err := s.Finish(t.Context(), []ledger.Finish{f}); err != nil {
+			t.Fatal(err)
+		}
+		if f.Verdict == ledger.Dead {
+			break
+		}
+		var err error
+		if l, _, err = s.ClaimSlot(t.Context(), "april", "anna", time.Minute); err != nil {
+			t.Fatal(err)
 		}
 	}
-	c, err := s.Customer(t.Context(), "c1")
-	if err != nil || len(c.Slots) != 2 || c.Payload == nil {
-		t.Fatalf("%+v %v", c, err)
+	letters, err := s.DeadLetters(t.Context(), ledger.Filter{})
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%d dead letters, %v", len(letters), err)
 	}
-	o, err := s.Operation(t.Context(), b.Version)
-	if err != nil || len(o.Slots) != 2 {
-		t.Fatalf("%+v %v", o, err)
+	h := letters[0].History
+	if len(h) != maxHistory || h[0].Number != 51 || h[len(h)-1].Number != maxHistory+50 {
+		t.Errorf("%d entries, from %d to %d", len(h), h[0].Number, h[len(h)-1].Number)
 	}
-	if err := s.Erase(t.Context(), "c1"); err != nil {
-		t.Fatal(err)
-	}
-	t.Log(s.Backlog(t.Context()))
 }
