@@ -34,8 +34,12 @@ import (
 // for tests that need it as a process.
 const asProgram = "CUSTOMER_GATEWAY_TEST_AS_PROGRAM"
 
+// shortSettle is how long such a process waits for what may take effect late.
+const shortSettle = 3500 * time.Millisecond
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		settle = shortSettle
 		main()
 		return
 	}

@@ -30,8 +30,11 @@ of a gateway configuration that reaches them. They keep everything in memory.
 Each emulator answers beside the provider's API:
   GET    /_emulator/records    what it holds
   GET    /_emulator/exchanges  what it was asked, without bodies
+  POST   /_emulator/changes    begin a list of everything that changes, in its order
+  GET    /_emulator/changes    that list; ?after=17 begins behind number 17
   POST   /_emulator/faults     {"kind":"status","status":503,"times":3}; kinds: status,
-                               html, reset, truncate, hang; also delay (nanoseconds),
+                               html, reset, truncate, hang; also delay and late (do the
+                               work that much after the request came; nanoseconds),
                                method, path, after (misbehave once the work is done)
   DELETE /_emulator/faults     behave again`,
 		Args: noArgs,

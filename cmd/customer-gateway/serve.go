@@ -113,7 +113,7 @@ func (p *program) newServer(ctx context.Context, cfg *config.Config, routes []co
 	maxWait := cfg.Server.WriteTimeout - cfg.Server.ReadTimeout // at least the deadline
 	s.gateway, err = gateway.New(opened, gateway.Options{
 		Deadline: cfg.Server.Deadline, MaxWait: maxWait, Observer: m, Log: s.log,
-		Store: store, Latest: cfg.Ledger.Retain == config.RetainLatest,
+		Store: store, Settle: settle, Latest: cfg.Ledger.Retain == config.RetainLatest,
 	})
 	if err != nil {
 		closeAll()
@@ -150,6 +150,10 @@ func (p *program) newServer(ctx context.Context, cfg *config.Config, routes []co
 	return s, nil
 }
 
+// settle is how long a request may take effect after its time-out; 0 leaves it to
+// the gateway and the store. Only tests that cannot wait so long shorten it.
+var settle time.Duration
+
 // openLedger opens the configured ledger; nil for none.
 func openLedger(ctx context.Context, cfg config.Ledger, m *metrics.Metrics, log *slog.Logger) (ledger.Store, error) {
 	if cfg.Driver == config.DriverNone {
@@ -159,7 +163,7 @@ func openLedger(ctx context.Context, cfg config.Ledger, m *metrics.Metrics, log 
 	for _, raw := range cfg.Encryption.Raw() {
 		keys = append(keys, ledger.SealKey(raw))
 	}
-	opened, err := sqlite.Open(ctx, cfg.DSN, sqlite.Options{Log: log})
+	opened, err := sqlite.Open(ctx, cfg.DSN, sqlite.Options{Log: log, Settle: settle})
 	if err != nil {
 		return nil, err
 	}
