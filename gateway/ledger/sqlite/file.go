@@ -65,7 +65,13 @@ func prepare(ctx context.Context, path string, busy time.Duration) error {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if fresh {
+	// A crash of the first start may have left a journal, by which SQLite empties
+	// the file now.
+	var pages int
+	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
+		return fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	if pages == 0 {
 		// First of all, so that a file left by a crash here is known as ours.
 		if _, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
 			return fmt.Errorf("sqlite: mark %s: %w", path, err)
