@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,32 +23,39 @@ func TestEraseLeavesNoBytes(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	name := func(n int) string { return fmt.Sprintf("canary%05dcanary", n) }
 	const customers = 1500
-	for round := range 3 {
-		for _, n := range random.Perm(customers) {
-			id := name(n)
-			a := ledger.Accept{Customer: id, Routes: []string{"april", "magento"}, Lease: time.Minute,
-				Payload: []byte(strings.Repeat(id, 1+random.IntN(100))), Key: &ledger.Key{Scope: id, Keep: time.Hour}}
-			random.Perm(3)
-			for i := range a.Key.Digest {
-				a.Key.Digest[i] = byte(random.Uint32())
-			}
-			got, err := s.Accept(t.Context(), a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := got.Places[random.IntN(2)].Lease
-			if l == nil {
-				continue
-			}
-			f := ledger.Finish{Route: l.Route, Customer: id, Token: l.Token, Version: l.Version, Verdict: ledger.Verdict(random.IntN(3)), RemoteID: id,
+	one := func(x *txn, id string) error {
+		a := ledger.Accept{Customer: id, Routes: []string{"april", "magento"}, Lease: time.Minute,
+			Payload: []byte(strings.Repeat(id, 1+random.IntN(100))), Key: &ledger.Key{Scope: id, Keep: time.Hour}}
+		for i := range a.Key.Digest {
+			a.Key.Digest[i] = byte(random.Uint32())
+		}
+		got, err := x.accept(&a, `["april","magento"]`)
+		if err != nil {
+			return err
+		}
+		if l := got.Places[random.IntN(2)].Lease; l != nil {
+			x.finish(ledger.Finish{Route: l.Route, Customer: id, Token: l.Token, Version: l.Version, Verdict: ledger.Verdict(random.IntN(3)), RemoteID: id,
 				Identity: []byte(id), Result: []byte(strings.Repeat(id, random.IntN(30))), Code: canonical.UpstreamInvalid,
-				Entry: &ledger.Attempt{At: s.Now(), Op: "put", RequestID: id}}
-			if _, err := s.Finish(t.Context(), []ledger.Finish{f}); err != nil {
+				Entry: &ledger.Attempt{At: s.Now(), Op: "put", RequestID: id}})
+		}
+		return nil
+	}
+	for round := range 3 {
+		for ids := range slices.Chunk(random.Perm(customers), 100) {
+			_, err := do(t.Context(), s, true, func(x *txn) (int, error) {
+				for _, n := range ids {
+					if err := one(x, name(n)); err != nil {
+						return 0, err
+					}
+				}
+				return 0, nil
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		if round == 1 {
-			for range 100 {
+			for range 20 {
 				if _, err := s.Sweep(t.Context(), ledger.Sweep{}); err != nil {
 					t.Fatal(err)
 				}
@@ -55,11 +63,23 @@ func TestEraseLeavesNoBytes(t *testing.T) {
 		}
 	}
 	var erased []string
-	for n := 0; n < customers; n += 31 {
-		if err := s.Erase(t.Context(), name(n)); err != nil {
-			t.Fatal(err)
-		}
+	for n := 0; n < customers; n += 7 {
 		erased = append(erased, name(n))
+	}
+	// One Erase overwrites what all deletions have left.
+	_, err := do(t.Context(), s, true, func(x *txn) (int, error) {
+		for _, id := range erased[1:] {
+			if err := x.erase(id); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Erase(t.Context(), erased[0]); err != nil {
+		t.Fatal(err)
 	}
 	files, err := filepath.Glob(s.path + "*")
 	if err != nil || len(files) < 4 {

@@ -94,7 +94,7 @@ func (s *Store) tend() {
 	if s.ill.Load() == nil {
 		if err := s.files.check(); err != nil {
 			s.fail(err)
-		} else if s.files.log() > maxLog {
+		} else if s.files.log() > s.maxLog {
 			if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
 				s.fail(err)
 			}

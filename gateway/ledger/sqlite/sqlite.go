@@ -49,6 +49,7 @@ type Store struct {
 	opts      Options
 	settleFor int64         // microseconds
 	beat      time.Duration // again, but for tests
+	maxLog    int64         // maxLog, but for tests
 	lock      *flock.Flock
 	clock     *clock
 	tally     tally
@@ -128,7 +129,7 @@ func newStore(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		path: path, opts: o, settleFor: o.Settle.Microseconds(), beat: again, erasePatience: erasePatience, lock: lock,
+		path: path, opts: o, settleFor: o.Settle.Microseconds(), beat: again, maxLog: maxLog, erasePatience: erasePatience, lock: lock,
 		tally: tally{routes: make(map[string]*count)}, readers: make(chan *reader, readerCount),
 		queue: make(chan *write, maxQueue), ended: make(chan struct{}), routes: make(map[string]ledger.Route),
 		erased: make(map[[32]byte]struct{}),
