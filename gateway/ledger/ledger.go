@@ -55,8 +55,9 @@ type Store interface {
 	//
 	// A slot that is idle, dead, due now, or whose lease is over is leased to the
 	// caller if Lease is positive and the route is open (neither paused nor before
-	// its NotBefore), and otherwise left due. A slot that rests until a later time
-	// or is leased to somebody else only gets a new Desired.
+	// its NotBefore), and otherwise left due. So is one that only waits for the
+	// settle time, to send once more what is confirmed. A slot that rests until a
+	// later time or is leased to somebody else only gets a new Desired.
 	Accept(ctx context.Context, a Accept) (Accepted, error)
 
 	// Claim leases up to limit slots of an open route whose time has come, those

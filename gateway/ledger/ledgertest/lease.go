@@ -390,6 +390,29 @@ var settling = []subtest{
 			s.Errorf("due in %v though nothing is unsure any more", d)
 		}
 	}},
+	{"a newer state does not wait for the settle time, and is sent over then", func(s *suite) {
+		s.held(s.end(s.leased(upsert("anna", crm)), ledger.Retry, unsure))
+		s.advance(time.Second)
+		s.held(s.end(s.leased(upsert("anna", crm)), ledger.Applied))
+		l := s.leased(upsert("anna", crm))
+		if f := s.held(s.end(l, ledger.Applied)); f.State != ledger.Due || f.Wait != settle-time.Second || f.Applied != l.Version {
+			s.Fatalf("finished = %+v, want due at the settle time", f)
+		}
+		newest := s.accept(later("anna", crm)).Version
+		if again := s.claim(crm); again.Version != newest {
+			s.Fatalf("lease = %+v, want version %d at once", again, newest)
+		}
+	}},
+	{"a newer state waits for the back-off after a repetition that failed", func(s *suite) {
+		s.held(s.end(s.leased(upsert("anna", crm)), ledger.Retry, unsure))
+		s.advance(time.Second)
+		s.held(s.end(s.leased(upsert("anna", crm)), ledger.Applied))
+		s.advance(settle)
+		s.held(s.end(s.claim(crm), ledger.Retry, after(time.Hour), func(f *ledger.Finish) { f.Code = canonical.UpstreamUnavailable }))
+		if p := s.accept(upsert("anna", crm)).Places[0]; p.Lease != nil {
+			s.Errorf("place = %+v, want it to rest", p)
+		}
+	}},
 	{"the same state landing again needs no repair", func(s *suite) {
 		s.held(s.end(s.leased(upsert("anna", crm)), ledger.Retry, unsure))
 		s.held(s.end(s.claim(crm), ledger.Applied))

@@ -190,6 +190,9 @@ func (m *memory) place(p *ledger.Place, a ledger.Accept, version int64) {
 		s = &memorySlot{Slot: ledger.Slot{Route: p.Route, Customer: a.Customer}}
 		m.d.slots[id] = s
 	}
+	if s.State == ledger.Due && s.Applied == s.Desired && s.Code == "" {
+		s.NextAt, s.Attempts = now, 0 // the redo can wait for the newer state
+	}
 	s.Desired, s.DueSince = version, now
 	if !a.UpdatedAt.IsZero() {
 		s.updatedAt = a.UpdatedAt

@@ -196,7 +196,8 @@ func (w *world) accept() {
 	for _, r := range a.Routes {
 		slot, err := w.store.Slot(w.ctx(), r, a.Customer)
 		rests := err == nil && (slot.State == ledger.Due || slot.State == ledger.Leased) && slot.NextAt.After(w.store.Now())
-		free[r] = a.Lease > 0 && !rests && w.isOpen(r)
+		redo := slot.State == ledger.Due && slot.Applied == slot.Desired && slot.Code == "" // a newer state does not wait for it
+		free[r] = a.Lease > 0 && (!rests || redo) && w.isOpen(r)
 	}
 	asked := w.clock.Now()
 	got, err := w.store.Accept(w.ctx(), a)

@@ -37,10 +37,10 @@ const unstated = math.MinInt64
 // workColumns are what it takes to act on a slot, slotColumns all.
 const (
 	workColumns = `s.customer, s.route, s.state, s.desired, s.applied, s.inflight, s.next_at, s.claimed_at, s.token, s.attempts,
- s.due_since, s.applied_at, s.unsure, s.settle_at, s.died_at, s.updated_at, s.history, s.remote_id, s.identity`
-	slotColumns = workColumns + `, s.result_version, s.code, s.result`
+ s.due_since, s.applied_at, s.unsure, s.settle_at, s.died_at, s.updated_at, s.history, s.remote_id, s.identity, s.code`
+	slotColumns = workColumns + `, s.result_version, s.result`
 
-	workWidth = 19
+	workWidth = 20
 	slotWidth = 22
 )
 
@@ -57,9 +57,9 @@ func (s *slot) scan(row []driver.Value) {
 	if n, ok := row[15].(int64); ok {
 		s.updatedAt = n
 	}
-	s.history, s.remoteID, s.identity = number(row[16]), text(row[17]), blob(row[18])
+	s.history, s.remoteID, s.identity, s.code = number(row[16]), text(row[17]), blob(row[18]), canonical.Code(text(row[19]))
 	if len(row) >= slotWidth {
-		s.resultVersion, s.code, s.result = number(row[19]), canonical.Code(text(row[20])), blob(row[21])
+		s.resultVersion, s.result = number(row[20]), blob(row[21])
 	}
 }
 
@@ -69,17 +69,25 @@ func (s *slot) ready(now int64) bool {
 }
 
 // free reports whether an upsert may act on the slot now.
-func (s *slot) free(now int64) bool {
-	return s.state == ledger.Idle || s.state == ledger.DeadLettered || s.ready(now)
+func (s *slot) free(now int64) bool { return s.rests() || s.ready(now) }
+
+// rests reports whether nothing is outstanding: at most, what is confirmed is to be
+// sent once more at the settle time, for which a newer state need not wait.
+func (s *slot) rests() bool {
+	switch s.state {
+	case ledger.Idle, ledger.DeadLettered:
+		return true
+	}
+	return s.state == ledger.Due && s.applied == s.desired && s.code == ""
 }
 
-// want makes version the newest state. It changes nothing else of a slot that is
-// due or leased: the back-off is about the provider, not about the state.
+// want makes version the newest state. It changes nothing else of a slot that has
+// something outstanding: the back-off is about the provider, not about the state.
 func (s *slot) want(version, now int64) {
-	s.desired, s.dueSince = version, now
-	if s.state == ledger.Idle || s.state == ledger.DeadLettered {
+	if s.rests() {
 		s.wake(now)
 	}
+	s.desired, s.dueSince = version, now
 }
 
 // wake makes a slot due from a time on, with no attempts spent.
