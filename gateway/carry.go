@@ -252,10 +252,13 @@ func untilRetry(e *canonical.Error) time.Duration {
 	return wait
 }
 
-// settle writes a finish down and waits for it. What the store says last changes
-// the result: a remote id that belongs to another customer.
+// settle hands a finish to the store. A remote id that is new it waits for: if it
+// belongs to another customer, the result is another.
 func (g *Gateway) settle(f ledger.Finish, result *Result) {
 	w := g.settler.settle(f)
+	if f.RemoteID == "" {
+		return
+	}
 	select {
 	case <-w.written:
 	case <-g.settler.ended:

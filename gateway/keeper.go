@@ -27,7 +27,6 @@ type keeper struct {
 	cut     context.CancelFunc
 	stop    context.CancelFunc // of the dispatchers and the upkeep
 	loops   sync.WaitGroup
-	halt    context.CancelFunc // of the settler
 	counted atomic.Pointer[counts]
 	hold    sync.Mutex // held while a route's hold or pause is recorded
 }
@@ -54,11 +53,8 @@ func (g *Gateway) openKeeper() error {
 		}
 	}
 	k.life, k.cut = context.WithCancel(context.Background())
-	settling, halt := context.WithCancel(context.Background())
-	k.halt = halt
 	k.settler = newSettler(k.store, g.opts.Log, g.settled)
 	g.keeper = k
-	go k.settler.run(settling)
 	looping, stop := context.WithCancel(context.Background())
 	k.stop = stop
 	for _, r := range g.routes {
@@ -90,8 +86,7 @@ func (k *keeper) close(ctx context.Context) {
 	case <-grace.Done():
 	}
 	_ = k.settler.flush(grace) // else the leases run out, and it is sent again
-	k.halt()
-	<-k.settler.ended
+	k.settler.end()
 }
 
 // lastWords is what those who were cut off have to write down their result.
@@ -358,6 +353,7 @@ func window(ctx context.Context) time.Duration {
 // resume answers for an operation that was accepted before: what is finished as
 // it ended, the rest when it has ended or the caller's time is over.
 func (g *Gateway) resume(waiting, ctx context.Context, version int64, cmd Command) (*Envelope, error) {
+	_ = g.caughtUp(waiting) // else what is not written yet is pending
 	op, err := g.store.Operation(waiting, version)
 	if err != nil {
 		return nil, err

@@ -583,11 +583,12 @@ type stubborn struct {
 	broken *atomic.Bool
 }
 
-func (s *stubborn) Finish(ctx context.Context, f []ledger.Finish) ([]ledger.Finished, error) {
+func (s *stubborn) Finish(f []ledger.Finish, done func([]ledger.Finished, error)) {
 	if s.broken.Load() {
-		return nil, &canonical.Error{Code: canonical.GatewayStoreUnavailable, Message: "the disk is full"}
+		done(nil, &canonical.Error{Code: canonical.GatewayStoreUnavailable, Message: "the disk is full"})
+		return
 	}
-	return s.Store.Finish(ctx, f)
+	s.Store.Finish(f, done)
 }
 
 // Erasing leaves nothing to ask for.

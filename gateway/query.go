@@ -79,7 +79,7 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 // readWait is how long a reading waits for results to be written.
 const readWait = 2 * time.Second
 
-// caughtUp waits until the store has all results so far.
+// caughtUp waits until readers of the store see all results so far.
 func (g *Gateway) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readWait)
 	defer cancel()
@@ -113,6 +113,9 @@ func (g *Gateway) DeadLetters(ctx context.Context, f ledger.Filter) ([]DeadLette
 	if err := g.stateless(); err != nil {
 		return nil, err
 	}
+	if err := g.caughtUp(ctx); err != nil {
+		return nil, err
+	}
 	found, err := g.store.DeadLetters(ctx, f)
 	if err != nil {
 		return nil, err
@@ -136,6 +139,9 @@ func (g *Gateway) DeadLetters(ctx context.Context, f ledger.Filter) ([]DeadLette
 // and returns how many.
 func (g *Gateway) Replay(ctx context.Context, f ledger.Filter) (int, error) {
 	if err := g.stateless(); err != nil {
+		return 0, err
+	}
+	if err := g.caughtUp(ctx); err != nil {
 		return 0, err
 	}
 	n, err := g.store.Replay(ctx, f)

@@ -10,21 +10,21 @@ import (
 	"customer-gateway/gateway/ledger"
 )
 
-// settler writes down how leases ended, many in one commit. While the store
-// cannot be written it keeps what it has, which is bounded by the leases that are
-// out: a store that takes no finishes grants no leases.
+// settler writes down how leases ended. While the store cannot be written it keeps
+// what it has, which is bounded by the leases that are out: a store that takes no
+// finishes grants no leases.
 type settler struct {
 	store ledger.Store
 	log   *slog.Logger
-	// done is told of every finish that is written, before its owner.
-	done func(*settlement)
+	// tell is told of every finish that is written, before its owner.
+	tell func(*settlement)
 
-	mu      sync.Mutex
-	waiting []*settlement
-	busy    bool          // run is writing
-	idle    chan struct{} // closed when nothing waits and nothing is written
-	wake    chan struct{}
-	ended   chan struct{}
+	mu     sync.Mutex
+	out    int           // handed over and not written
+	failed []*settlement // to be handed over again
+	idle   chan struct{} // closed when nothing is out; nil if nobody asks
+	ended  chan struct{} // closed by end
+	once   sync.Once
 }
 
 // settlement is one finish on its way to the store.
@@ -35,139 +35,121 @@ type settlement struct {
 	written  chan struct{}
 }
 
-// maxSettle bounds the finishes of one commit.
-const maxSettle = 256
+const (
+	// maxSettle bounds the finishes that are handed over again in one commit.
+	maxSettle = 256
+	// settleAgain is how long a store that cannot be written is left alone.
+	settleAgain = 250 * time.Millisecond
+)
 
-// settleAgain is how long a store that cannot be written is left alone.
-const settleAgain = 250 * time.Millisecond
-
-func newSettler(store ledger.Store, log *slog.Logger, done func(*settlement)) *settler {
-	return &settler{store: store, log: log, done: done, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+func newSettler(store ledger.Store, log *slog.Logger, tell func(*settlement)) *settler {
+	return &settler{store: store, log: log, tell: tell, ended: make(chan struct{})}
 }
 
-// settle hands a finish over. It does not wait.
+// settle hands a finish over. It does not wait; what is asked of the store
+// afterwards comes after it.
 func (s *settler) settle(f ledger.Finish) *settlement {
 	w := &settlement{finish: f, written: make(chan struct{})}
 	s.mu.Lock()
-	s.waiting = append(s.waiting, w)
+	s.out++
 	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.hand([]*settlement{w})
 	return w
 }
 
-// flush waits until everything that was handed over is written, or ctx ends.
-func (s *settler) flush(ctx context.Context) error {
-	for {
-		s.mu.Lock()
-		if len(s.waiting) == 0 && !s.busy {
-			s.mu.Unlock()
-			return nil
-		}
-		if s.idle == nil {
-			s.idle = make(chan struct{})
-		}
-		idle := s.idle
-		s.mu.Unlock()
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// take returns what is to be written next. The first call of a round has nothing
-// left from the last.
-func (s *settler) take() []*settlement {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := min(len(s.waiting), maxSettle)
-	batch := s.waiting[:n:n]
-	s.waiting = s.waiting[n:]
-	if len(s.waiting) == 0 {
-		s.waiting = nil // lets go of the array
-	}
-	s.busy = n > 0
-	if !s.busy && s.idle != nil {
-		close(s.idle)
-		s.idle = nil
-	}
-	return batch
-}
-
-// run writes until ctx ends. What is not written then is found by the lease.
-func (s *settler) run(ctx context.Context) {
-	defer close(s.ended)
-	for {
-		batch := s.take()
-		if len(batch) == 0 {
-			select {
-			case <-s.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		if !s.write(ctx, batch) {
-			return
-		}
-	}
-}
-
-// write writes one batch, however often it has to try, and reports whether it did
-// before ctx ended.
-func (s *settler) write(ctx context.Context, batch []*settlement) bool {
+// hand gives finishes to the store.
+func (s *settler) hand(batch []*settlement) {
 	finishes := make([]ledger.Finish, len(batch))
 	for i, w := range batch {
 		finishes[i] = w.finish
 	}
-	for tries := 0; ; tries++ {
-		finished, err := s.store.Finish(ctx, finishes)
-		if err == nil {
-			if tries > 0 {
-				s.log.Info("the ledger takes results again")
-			}
-			for i, w := range batch {
-				w.finished = finished[i]
-				s.done(w)
-				close(w.written)
-			}
-			return true
+	s.store.Finish(finishes, func(finished []ledger.Finished, err error) {
+		if err != nil {
+			s.refused(batch, canonical.AsError(err))
+			return
 		}
-		if e := canonical.AsError(err); e.Code != canonical.GatewayStoreUnavailable {
-			return s.apart(ctx, batch, e)
+		for i, w := range batch {
+			w.finished = finished[i]
 		}
-		if tries == 0 {
-			s.log.Error("the ledger takes no results; they are kept in memory and tried again", "reason", canonical.AsError(err).Message)
-		}
-		timer := time.NewTimer(settleAgain)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		}
+		s.done(batch)
+	})
+}
+
+// done ends settlements.
+func (s *settler) done(batch []*settlement) {
+	for _, w := range batch {
+		s.tell(w)
+		close(w.written)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out -= len(batch); s.out == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
 	}
 }
 
-// apart writes the finishes of a batch one by one, because one of them is of a
-// kind that the store will never take. Its lease will run out.
-func (s *settler) apart(ctx context.Context, batch []*settlement, e *canonical.Error) bool {
-	if len(batch) > 1 {
-		for _, w := range batch {
-			if !s.write(ctx, []*settlement{w}) {
-				return false
-			}
-		}
-		return true
+// refused keeps what the store does not take now. What it will never take is given
+// up, once it is known which of a batch that is; its lease runs out.
+func (s *settler) refused(batch []*settlement, e *canonical.Error) {
+	if e.Code != canonical.GatewayStoreUnavailable && len(batch) == 1 {
+		w := batch[0]
+		w.err = e
+		s.log.Error("the ledger refused a result; it will be delivered again", "route", w.finish.Route, "code", string(e.Code), "error", e)
+		s.done(batch)
+		return
 	}
-	w := batch[0]
-	s.log.Error("the ledger refused a result; it will be delivered again", "route", w.finish.Route, "code", string(e.Code), "error", e)
-	w.err = e
-	s.done(w)
-	close(w.written)
-	return true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := len(s.failed) == 0
+	s.failed = append(s.failed, batch...)
+	if first {
+		s.log.Error("the ledger takes no results; they are kept in memory and tried again", "reason", e.Message)
+		size := maxSettle
+		if e.Code != canonical.GatewayStoreUnavailable {
+			size = 1
+		}
+		time.AfterFunc(settleAgain, func() { s.again(size) })
+	}
 }
+
+// again hands over what the store did not take.
+func (s *settler) again(size int) {
+	s.mu.Lock()
+	batch := s.failed
+	s.failed = nil
+	s.mu.Unlock()
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	for len(batch) > 0 {
+		n := min(size, len(batch))
+		s.hand(batch[:n:n])
+		batch = batch[n:]
+	}
+}
+
+// flush waits until everything that was handed over is written, or ctx ends.
+func (s *settler) flush(ctx context.Context) error {
+	s.mu.Lock()
+	if s.out == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+	}
+	idle := s.idle
+	s.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end lets go of what is not written: it is found by its lease.
+func (s *settler) end() { s.once.Do(func() { close(s.ended) }) }

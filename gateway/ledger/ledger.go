@@ -67,10 +67,13 @@ type Store interface {
 	// ClaimSlot leases this one slot if the route is open and its time has come.
 	ClaimSlot(ctx context.Context, route, customer string, lease time.Duration) (Lease, bool, error)
 
-	// Finish ends leases: all in one commit or none. The results are in the order
-	// of the finishes. Its effects are visible when it returns and survive a crash
-	// of the process; a loss of power may take them back, which costs a repetition.
-	Finish(ctx context.Context, finishes []Finish) ([]Finished, error)
+	// Finish ends leases: all in one commit or none. It does not wait: when it
+	// returns, whatever changes the ledger after it comes after it, and it calls
+	// done, once, when the ledger's readers see its effects or it has failed. The
+	// results are in the order of the finishes. done must be quick and must not
+	// call the store. The effects survive a crash of the process then; a loss of
+	// power may take them back, which costs a repetition. Settle waits for them.
+	Finish(finishes []Finish, done func([]Finished, error))
 
 	// NextDue returns how long until Claim may find something on the route, zero
 	// if it may now, and whether there is anything to wait for. It looks neither
@@ -127,6 +130,21 @@ type Store interface {
 
 	// Close ends the store. Calls that are under way finish first.
 	Close() error
+}
+
+// Settle finishes leases and waits for the results.
+func Settle(ctx context.Context, s Store, finishes []Finish) (finished []Finished, err error) {
+	ended := make(chan struct{})
+	s.Finish(finishes, func(got []Finished, failed error) {
+		defer close(ended)
+		finished, err = got, failed
+	})
+	select {
+	case <-ended:
+		return finished, err
+	case <-ctx.Done():
+		return nil, &canonical.Error{Code: canonical.GatewayStoreUnavailable, Message: "the ledger did not take the results in time", RetryAfter: time.Second, Err: ctx.Err()}
+	}
 }
 
 // Accept is one upsert to be made durable.

@@ -200,13 +200,13 @@ func (z *sealed) ClaimSlot(ctx context.Context, route, customer string, lease ti
 	return l, ok, err
 }
 
-func (z *sealed) Finish(ctx context.Context, finishes []Finish) ([]Finished, error) {
+func (z *sealed) Finish(finishes []Finish, done func([]Finished, error)) {
 	finishes = slices.Clone(finishes)
 	for i := range finishes {
 		f := &finishes[i]
 		f.Result = z.seal(f.Result, f.Route, f.Customer)
 	}
-	return z.inner.Finish(ctx, finishes)
+	z.inner.Finish(finishes, done)
 }
 
 func (z *sealed) Slot(ctx context.Context, route, customer string) (Slot, error) {

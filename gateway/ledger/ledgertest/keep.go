@@ -278,7 +278,7 @@ func (s *suite) fill(many int, v ledger.Verdict) {
 	for _, l := range leases {
 		finishes = append(finishes, ledger.Finish{Route: crm, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: v})
 	}
-	if _, err := s.store.Finish(s.ctx(), finishes); err != nil {
+	if _, err := ledger.Settle(s.ctx(), s.store, finishes); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -379,7 +379,7 @@ func (s *suite) crowd(customers int) {
 		mu.Lock()
 		holds[id] = false
 		mu.Unlock()
-		f, err := s.store.Finish(s.ctx(), []ledger.Finish{{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied}})
+		f, err := ledger.Settle(s.ctx(), s.store, []ledger.Finish{{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied}})
 		if err != nil || f[0].Lost || f[0].Applied != l.Version || f[0].Desired < l.Version {
 			s.Errorf("Finish = %+v, %v", f, err)
 		}

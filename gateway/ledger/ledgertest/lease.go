@@ -235,7 +235,7 @@ var leasing = []subtest{
 			finishes = append(finishes, f)
 		}
 		finishes = append(finishes, finishes[0]) // is over by then
-		got, err := s.store.Finish(s.ctx(), finishes)
+		got, err := ledger.Settle(s.ctx(), s.store, finishes)
 		if err != nil || len(got) != len(finishes) {
 			s.Fatalf("Finish = %d results, %v", len(got), err)
 		}
@@ -244,7 +244,7 @@ var leasing = []subtest{
 				s.Errorf("finish %d: lost = %t, want %t", i, f.Lost, want)
 			}
 		}
-		if got, err := s.store.Finish(s.ctx(), nil); err != nil || len(got) != 0 {
+		if got, err := ledger.Settle(s.ctx(), s.store, nil); err != nil || len(got) != 0 {
 			s.Errorf("Finish of nothing = %+v, %v", got, err)
 		}
 	}},
@@ -322,7 +322,7 @@ var leasing = []subtest{
 		for _, l := range []ledger.Lease{a, b} {
 			finishes = append(finishes, ledger.Finish{Route: crm, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied, RemoteID: "1"})
 		}
-		got, err := s.store.Finish(s.ctx(), finishes)
+		got, err := ledger.Settle(s.ctx(), s.store, finishes)
 		if err != nil || got[0].Conflict || !got[1].Conflict {
 			s.Fatalf("Finish = %+v, %v", got, err)
 		}

@@ -204,7 +204,7 @@ func (s *suite) end(l ledger.Lease, v ledger.Verdict, change ...func(*ledger.Fin
 	for _, c := range change {
 		c(&f)
 	}
-	got, err := s.store.Finish(s.ctx(), []ledger.Finish{f})
+	got, err := ledger.Settle(s.ctx(), s.store, []ledger.Finish{f})
 	if err != nil || len(got) != 1 {
 		s.Fatalf("Finish = %+v, %v", got, err)
 	}

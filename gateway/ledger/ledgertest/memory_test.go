@@ -293,17 +293,18 @@ func (m *memory) ClaimSlot(_ context.Context, route, customer string, d time.Dur
 	return m.lease(s, d), true, nil
 }
 
-func (m *memory) Finish(_ context.Context, finishes []ledger.Finish) ([]ledger.Finished, error) {
+func (m *memory) Finish(finishes []ledger.Finish, done func([]ledger.Finished, error)) {
 	unlock, err := m.lock()
 	if err != nil {
-		return nil, err
+		done(nil, err)
+		return
 	}
-	defer unlock()
 	var all []ledger.Finished
 	for _, f := range finishes {
 		all = append(all, m.finish(f))
 	}
-	return all, nil
+	unlock()
+	done(all, nil)
 }
 
 func (m *memory) finish(f ledger.Finish) ledger.Finished {

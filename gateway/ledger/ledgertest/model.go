@@ -465,7 +465,7 @@ func (w *world) end(p *place, k *worker) {
 	}
 	was, err := w.store.Slot(w.ctx(), p.route, p.customer)
 	w.must("Slot", err)
-	got, err := w.store.Finish(w.ctx(), []ledger.Finish{*f})
+	got, err := ledger.Settle(w.ctx(), w.store, []ledger.Finish{*f})
 	w.must("Finish", err)
 	p.last = f
 	held := p.token == f.Token
@@ -494,7 +494,7 @@ func (w *world) again() {
 	}
 	was, err := w.store.Slot(w.ctx(), p.route, p.customer)
 	w.must("Slot", err)
-	got, err := w.store.Finish(w.ctx(), []ledger.Finish{*p.last})
+	got, err := ledger.Settle(w.ctx(), w.store, []ledger.Finish{*p.last})
 	w.must("Finish", err)
 	w.tell("finish %d of %s again: %+v", p.last.Token, p, got[0])
 	if !got[0].Lost {

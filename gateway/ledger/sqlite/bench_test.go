@@ -166,7 +166,7 @@ func BenchmarkDrain(b *testing.B) {
 				finishes[i] = ledger.Finish{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied,
 					RemoteID: l.Customer, Result: customer[:200], Entry: &ledger.Attempt{At: s.Now(), Version: l.Version, Op: "put", Status: 200}}
 			}
-			if _, err := s.Finish(b.Context(), finishes); err != nil {
+			if _, err := ledger.Settle(b.Context(), s, finishes); err != nil {
 				b.Fatal(err)
 			}
 			done += len(leases)

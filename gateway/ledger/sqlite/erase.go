@@ -70,7 +70,7 @@ func (s *Store) forget(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.erasePatience)
 	defer cancel()
 	for {
-		w := &write{done: make(chan struct{}), run: func(*txn) {}, after: func(c *conn) error { return c.truncate() }}
+		w := &write{run: func(*txn) {}, after: func(c *conn) error { return c.truncate() }}
 		err := s.submit(ctx, w)
 		if err == nil || !errors.Is(err, errReaders) {
 			return err

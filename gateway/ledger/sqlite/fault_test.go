@@ -84,7 +84,7 @@ func holds(t testing.TB, s ledger.Store, customers ...string) {
 // run does something to the writer's connection.
 func run(t testing.TB, s *Store, f func(c *conn) error) {
 	t.Helper()
-	w := &write{done: make(chan struct{}), run: func(*txn) {}, after: f}
+	w := &write{run: func(*txn) {}, after: f}
 	if err := s.submit(context.Background(), w); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"time"
 
 	"customer-gateway/canonical"
@@ -10,17 +9,27 @@ import (
 
 // Finish implements ledger.Store. It does not wait for the disk unless it shares
 // a transaction with something that does.
-func (s *Store) Finish(ctx context.Context, finishes []ledger.Finish) ([]ledger.Finished, error) {
+func (s *Store) Finish(finishes []ledger.Finish, done func([]ledger.Finished, error)) {
 	if len(finishes) == 0 {
-		return nil, nil
+		done(nil, nil)
+		return
 	}
-	return do(ctx, s, false, func(t *txn) ([]ledger.Finished, error) {
-		done := make([]ledger.Finished, len(finishes))
+	finished := make([]ledger.Finished, len(finishes))
+	w := &write{run: func(t *txn) {
 		for i := range finishes {
-			done[i] = t.finish(finishes[i])
+			finished[i] = t.finish(finishes[i])
 		}
-		return done, nil
-	})
+	}}
+	w.then = func() {
+		if w.err != nil {
+			done(nil, w.err)
+			return
+		}
+		done(finished, nil)
+	}
+	if err := s.enqueue(w); err != nil {
+		done(nil, err)
+	}
 }
 
 func (t *txn) finish(f ledger.Finish) ledger.Finished {

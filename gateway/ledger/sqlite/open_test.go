@@ -164,7 +164,7 @@ func TestClock(t *testing.T) {
 	}
 	restart(t, 0, func(s *Store) {
 		a := accept(t, s, "berta", "april")
-		if _, err := s.Finish(t.Context(), []ledger.Finish{{Route: "april", Customer: "berta", Token: a.Places[0].Lease.Token, Version: a.Version, Verdict: ledger.Retry, Delay: time.Minute}}); err != nil {
+		if _, err := ledger.Settle(t.Context(), s, []ledger.Finish{{Route: "april", Customer: "berta", Token: a.Places[0].Lease.Token, Version: a.Version, Verdict: ledger.Retry, Delay: time.Minute}}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -214,7 +214,7 @@ func TestPowerLoss(t *testing.T) {
 			t.Fatalf("slot = %+v, %v", l, err)
 		}
 		if i%3 == 0 {
-			if _, err := s.Finish(t.Context(), []ledger.Finish{{Route: "april", Customer: id, Token: a.Places[0].Lease.Token, Version: a.Version, Verdict: ledger.Applied}}); err != nil {
+			if _, err := ledger.Settle(t.Context(), s, []ledger.Finish{{Route: "april", Customer: id, Token: a.Places[0].Lease.Token, Version: a.Version, Verdict: ledger.Applied}}); err != nil {
 				t.Fatal(err)
 			}
 			if s.full {

@@ -66,7 +66,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		if n == maxHistory+50 {
 			f.Verdict = ledger.Dead
 		}
-		if _, err := s.Finish(t.Context(), []ledger.Finish{f}); err != nil {
+		if _, err := ledger.Settle(t.Context(), s, []ledger.Finish{f}); err != nil {
 			t.Fatal(err)
 		}
 		if f.Verdict == ledger.Dead {

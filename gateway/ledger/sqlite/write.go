@@ -32,9 +32,10 @@ type write struct {
 	after func(*conn) error
 	// durable asks for an fsync before the caller is told.
 	durable bool
-	state   atomic.Int32 // queued, then begun or abandoned
-	done    chan struct{}
+	state   atomic.Int32     // queued, then begun or abandoned
 	err     *canonical.Error // why run has no effect
+	// then is called by the writer when all that is over. It is quick.
+	then func()
 }
 
 const (
@@ -50,7 +51,7 @@ func do[T any](ctx context.Context, s *Store, durable bool, f func(*txn) (T, err
 		got T
 		err error
 	)
-	w := &write{durable: durable, done: make(chan struct{}), run: func(t *txn) { got, err = f(t) }}
+	w := &write{durable: durable, run: func(t *txn) { got, err = f(t) }}
 	if err := s.submit(ctx, w); err != nil {
 		var none T
 		return none, err
@@ -61,36 +62,44 @@ func do[T any](ctx context.Context, s *Store, durable bool, f func(*txn) (T, err
 // submit returns when w is durable or without effect. A caller whose time is over
 // gives up a write that has not begun; one that has begun is waited for.
 func (s *Store) submit(ctx context.Context, w *write) error {
-	if err := s.Ready(); err != nil {
-		return err
-	}
 	if ctx.Err() != nil {
 		return s.late(ctx)
 	}
-	s.closing.RLock()
-	if s.closed {
-		s.closing.RUnlock()
-		return s.shut()
+	done := make(chan struct{})
+	w.then = func() { close(done) }
+	if err := s.enqueue(w); err != nil {
+		return err
 	}
 	select {
-	case s.queue <- w:
-		s.closing.RUnlock()
-	default:
-		s.closing.RUnlock()
-		return s.busy()
-	}
-	select {
-	case <-w.done:
+	case <-done:
 	case <-ctx.Done():
 		if w.state.CompareAndSwap(queued, abandoned) {
 			return s.late(ctx)
 		}
-		<-w.done
+		<-done
 	}
 	if w.err != nil {
 		return w.err
 	}
 	return nil
+}
+
+// enqueue puts w into the queue, or says why that is not possible.
+func (s *Store) enqueue(w *write) error {
+	if err := s.Ready(); err != nil {
+		return err
+	}
+	s.closing.RLock()
+	defer s.closing.RUnlock()
+	if s.closed {
+		return s.shut()
+	}
+	select {
+	case s.queue <- w:
+		return nil
+	default:
+		return s.busy()
+	}
 }
 
 // writeAll is the writer: the only goroutine that changes the database. All that
@@ -164,7 +173,7 @@ func (s *Store) commit(group []*write) {
 				w.err = s.unavailable(err)
 			}
 		}
-		close(w.done)
+		w.then()
 	}
 }
 

@@ -255,7 +255,7 @@ func TestTally(t *testing.T) {
 			n := random.IntN(len(leases))
 			l := leases[n]
 			leases = slices.Delete(leases, n, n+1)
-			_, err = s.Finish(t.Context(), []ledger.Finish{{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version,
+			_, err = ledger.Settle(t.Context(), s, []ledger.Finish{{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version,
 				Verdict: ledger.Verdict(random.IntN(3)), Unsure: random.IntN(3) == 0, Delay: time.Duration(random.IntN(20)) * time.Second, RemoteID: fmt.Sprint(random.IntN(100))}})
 		case 7:
 			_, err = s.Replay(t.Context(), ledger.Filter{Route: route})
@@ -348,7 +348,7 @@ func TestBulkInParts(t *testing.T) {
 				if f.Verdict = ledger.Applied; p.Route == names[0] {
 					f.Verdict = ledger.Dead
 				}
-				if _, err := s.Finish(context.Background(), []ledger.Finish{f}); err != nil {
+				if _, err := ledger.Settle(context.Background(), s, []ledger.Finish{f}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -395,7 +395,7 @@ func TestBulkInParts(t *testing.T) {
 		for _, l := range leases {
 			finishes = append(finishes, ledger.Finish{Route: l.Route, Customer: l.Customer, Token: l.Token, Version: l.Version, Verdict: ledger.Applied})
 		}
-		if _, err := s.Finish(t.Context(), finishes); err != nil {
+		if _, err := ledger.Settle(t.Context(), s, finishes); err != nil {
 			t.Fatal(err)
 		}
 	}
