@@ -1,8 +1,9 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
-	"database/sql/driver"
+	"slices"
 	"time"
 
 	"customer-gateway/gateway/ledger"
@@ -18,8 +19,15 @@ func (s *Store) Claim(ctx context.Context, route string, limit int, lease time.D
 		if !t.open(route, now) {
 			return nil, nil
 		}
-		return t.claim(now, lease, `FROM slot s INDEXED BY slot_next LEFT JOIN operation o ON o.seq = s.desired
- WHERE s.route = ? AND s.next_at <= ? AND s.next_at IS NOT NULL ORDER BY s.next_at LIMIT ?`, route, now, limit), nil
+		free := t.claimable(` FROM slot s INDEXED BY slot_leased LEFT JOIN operation o ON o.seq = s.desired
+ WHERE s.state = 2 AND s.next_at <= ? AND s.route = ? ORDER BY s.next_at LIMIT ?`, now, route, limit)
+		over := len(free)
+		free = append(free, t.claimable(` FROM slot s INDEXED BY slot_due LEFT JOIN operation o ON o.seq = s.desired
+ WHERE s.state = 1 AND s.route = ? AND s.next_at <= ? ORDER BY s.next_at LIMIT ?`, route, now, limit)...)
+		if over > 0 {
+			slices.SortStableFunc(free, func(a, b claimable) int { return cmp.Compare(a.nextAt, b.nextAt) })
+		}
+		return t.claim(free[:min(limit, len(free))], now, lease), nil
 	})
 }
 
@@ -30,8 +38,9 @@ func (s *Store) ClaimSlot(ctx context.Context, route, customer string, lease tim
 		if !t.open(route, now) {
 			return nil, nil
 		}
-		return t.claim(now, lease, `FROM slot s LEFT JOIN operation o ON o.seq = s.desired
- WHERE s.customer = ? AND s.route = ? AND s.next_at <= ?`, customer, route, now), nil
+		free := t.claimable(` FROM slot s LEFT JOIN operation o ON o.seq = s.desired
+ WHERE s.customer = ? AND s.route = ? AND s.next_at <= ?`, customer, route, now)
+		return t.claim(free, now, lease), nil
 	})
 	if err != nil || len(leases) == 0 {
 		return ledger.Lease{}, false, err
@@ -39,25 +48,34 @@ func (s *Store) ClaimSlot(ctx context.Context, route, customer string, lease tim
 	return leases[0], true, nil
 }
 
-// claim leases what a query selects, which must be ready.
-func (t *txn) claim(now int64, lease time.Duration, from string, args ...any) []ledger.Lease {
+// claimable is a slot that is ready, with its newest state.
+type claimable struct {
+	slot
+	payload []byte
+	strict  bool
+}
+
+func (t *txn) claimable(from string, args ...any) []claimable {
+	var free []claimable
+	t.query(func(row []value) {
+		free = append(free, claimable{payload: blob(row[workWidth]), strict: number(row[workWidth+1]) != 0})
+		free[len(free)-1].scan(row[:workWidth])
+	}, "SELECT "+workColumns+", o.payload, o.strict"+from, args...)
+	return free
+}
+
+// claim leases slots.
+func (t *txn) claim(free []claimable, now int64, lease time.Duration) []ledger.Lease {
 	var leases []ledger.Lease
-	var slots []slot
-	t.query(func(row []driver.Value) {
-		var s slot
-		s.scan(row[:workWidth])
-		slots = append(slots, s)
-		leases = append(leases, ledger.Lease{Payload: blob(row[workWidth]), Strict: number(row[workWidth+1]) != 0})
-	}, "SELECT "+workColumns+", o.payload, o.strict "+from, args...)
-	for i := range slots {
-		s := &slots[i]
+	for i := range free {
+		s := &free[i].slot
 		was := *s
 		s.lease(t.next(now), now, lease.Microseconds(), t.s.settleFor)
 		t.exec(`UPDATE slot SET state = ?, inflight = ?, next_at = ?, claimed_at = ?, token = ?, attempts = ?, unsure = ?, settle_at = ?
  WHERE customer = ? AND route = ?`,
 			int64(s.state), s.inflight, orNull(s.nextAt), s.claimedAt, s.token, s.attempts, s.unsure, s.settleAt, s.customer, s.route)
 		t.moved(&was, s)
-		leases[i] = s.grant(leases[i].Payload, leases[i].Strict)
+		leases = append(leases, s.grant(free[i].payload, free[i].strict))
 	}
 	return leases
 }
@@ -65,8 +83,15 @@ func (t *txn) claim(now int64, lease time.Duration, from string, args ...any) []
 // NextDue implements ledger.Store.
 func (s *Store) NextDue(ctx context.Context, route string) (time.Duration, bool, error) {
 	var at int64
-	err := s.read(ctx, func(c *conn) (err error) {
-		at, err = c.number(`SELECT next_at FROM slot INDEXED BY slot_next WHERE route = ? AND next_at IS NOT NULL ORDER BY next_at LIMIT 1`, route)
+	err := s.snapshot(ctx, func(c *conn) (err error) {
+		at, err = c.number("SELECT next_at FROM slot INDEXED BY slot_due WHERE state = 1 AND route = ? ORDER BY next_at LIMIT 1", route)
+		if err != nil || !s.tally.leases(route) {
+			return err
+		}
+		end, err := c.number("SELECT next_at FROM slot INDEXED BY slot_leased WHERE state = 2 AND route = ? ORDER BY next_at LIMIT 1", route)
+		if end != 0 && (at == 0 || end < at) {
+			at = end
+		}
 		return err
 	})
 	if err != nil || at == 0 {

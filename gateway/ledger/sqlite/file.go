@@ -232,8 +232,7 @@ func (s *Store) count() error {
 	err = s.conn.query(func(row []value) error {
 		s.tally.add(text(row[0]), ledger.Leased, number(row[1]), 1)
 		return nil
-	}, `SELECT l.route, s.due_since FROM (SELECT route, customer FROM slot INDEXED BY slot_next WHERE next_at IS NOT NULL AND state = 2) l
- CROSS JOIN slot s ON s.customer = l.customer AND s.route = l.route`)
+	}, "SELECT route, due_since FROM slot INDEXED BY slot_leased WHERE state = 2")
 	if err != nil {
 		return err
 	}

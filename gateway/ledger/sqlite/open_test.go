@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func TestClock(t *testing.T) {
 			t.Errorf("an hour back, what was due in a minute is due in %v", wait)
 		}
 		wall = wall.Add(time.Minute)
-		if l, err := s.Claim(t.Context(), "april", 10, time.Minute); err != nil || len(l) != 2 || l[0].Customer != "berta" {
+		if l, err := s.Claim(t.Context(), "april", 10, time.Minute); err != nil || !slices.ContainsFunc(l, func(l ledger.Lease) bool { return l.Customer == "berta" }) {
 			t.Errorf("Claim = %+v, %v", l, err)
 		}
 		wall = wall.Add(-time.Hour)

@@ -65,6 +65,14 @@ func (t *tally) add(route string, state ledger.State, since int64, n int) {
 	}
 }
 
+// leases reports whether a route has leased slots.
+func (t *tally) leases(route string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.routes[route]
+	return c != nil && c.leased > 0
+}
+
 // backlog returns the counts. Oldest is that of the leased ones.
 func (t *tally) backlog() []ledger.Backlog {
 	t.mu.Lock()

@@ -60,7 +60,11 @@ CREATE TABLE slot (
   PRIMARY KEY (customer, route)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX slot_next ON slot (route, next_at, state) WHERE next_at IS NOT NULL;
+-- What is due is looked for by route. What is leased comes and goes with every
+-- upsert, and is kept in the order of time, so that all routes of many upserts fall
+-- on one page.
+CREATE INDEX slot_due ON slot (route, next_at) WHERE state = 1;
+CREATE INDEX slot_leased ON slot (next_at, route) WHERE state = 2;
 CREATE INDEX slot_waiting ON slot (route, due_since) WHERE state = 1;
 CREATE INDEX slot_dead ON slot (died_at, route, customer, code) WHERE died_at IS NOT NULL;
 CREATE UNIQUE INDEX slot_remote ON slot (route, remote_id) WHERE remote_id IS NOT NULL;
