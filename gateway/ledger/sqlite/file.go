@@ -182,10 +182,11 @@ func syncFolder(path string) error {
 }
 
 // dialWriter opens the connection that writes. Deleted data is overwritten, and
-// nothing goes to temporary files.
+// nothing goes to temporary files. The cache is small: SQLite walks all of it at a
+// commit after pages were split, and the system caches the file too.
 func (s *Store) dialWriter() (*conn, error) {
 	return dial(s.path, "rw", s.opts.BusyTimeout, "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY",
-		"cache_size = -16384", "wal_autocheckpoint = 8000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
+		"cache_size = -4096", "wal_autocheckpoint = 8000", fmt.Sprintf("journal_size_limit = %d", maxLog), "trusted_schema = OFF")
 }
 
 // load reads what is kept in memory.
