@@ -352,3 +352,97 @@ func duplicate(t testing.TB, from, to string, n int64) {
 		t.Fatal(err)
 	}
 }
+
+// TestCut has somebody write into the files of a ledger that is in use, and put
+// back what was there.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	rubbish := func(t *testing.T, path string) {
+		t.Helper()
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteAt([]byte(strings.Repeat("rubbish!", 512*4)), 4096*4); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name, suffix string
+		unseen       bool // until somebody looks
+		do           func(t *testing.T, path string)
+	}{
+		{"database cut", "", false, func(t *testing.T, path string) { truncateTo(t, path, 4*4096) }},
+		{"database emptied", "", false, func(t *testing.T, path string) { truncateTo(t, path, 0) }},
+		{"database overwritten", "", true, rubbish},
+		{"log emptied", "-wal", false, func(t *testing.T, path string) { truncateTo(t, path, 0) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "gateway.db")
+			s := brisk(t, path, Options{})
+			for i := range 100 {
+				accept(t, s, fmt.Sprint("early", i), "april", "rebilly")
+			}
+			run(t, s, func(c *conn) error { return c.truncate() })
+			accept(t, s, "late", "april")
+			before, err := os.ReadFile(path + tt.suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.do(t, path+tt.suffix)
+			if tt.unseen {
+				eventually(t, "notice", func() bool { return s.Ready() != nil })
+			}
+			if err := try(s, "refused"); err == nil {
+				t.Fatal("an upsert was accepted into a ledger with a hole")
+			}
+			if err := os.WriteFile(path+tt.suffix, before, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "recovery", func() bool { return s.Ready() == nil })
+			accept(t, s, "after", "april")
+			holds(t, s, "early0", "early99", "late", "after")
+		})
+	}
+}
+
+// TestLogEmptiedByAnother has another process move the log into the database,
+// which takes nothing away.
+func TestLogEmptiedByAnother(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gateway.db")
+	s := brisk(t, path, Options{})
+	accept(t, s, "before", "april")
+	other, err := dial(path, "rw", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if err := other.truncate(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an upsert", func() bool { return try(s, "after") == nil })
+	holds(t, s, "before", "after")
+}
+
+func TestIndexCut(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gateway.db")
+	s := brisk(t, path, Options{})
+	accept(t, s, "before", "april")
+	truncateTo(t, path+"-shm", 0)
+	eventually(t, "an upsert", func() bool { return try(s, "after") == nil })
+	holds(t, s, "before", "after")
+}
+
+func truncateTo(t *testing.T, path string, size int64) {
+	t.Helper()
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+}

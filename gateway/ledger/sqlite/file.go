@@ -270,6 +270,7 @@ func (c *conn) touch(now int64) error {
 type files struct {
 	path string
 	is   [3]fs.FileInfo
+	size [2]int64 // of the database and of the log, when they were last looked at
 }
 
 var suffixes = [3]string{"", "-wal", "-shm"}
@@ -283,7 +284,18 @@ func remember(path string) (files, error) {
 		}
 		f.is[i] = info
 	}
+	f.look()
 	return f, nil
+}
+
+// look takes the sizes as they are for good, after the writer itself has changed
+// them.
+func (f *files) look() {
+	for i := range f.size {
+		if info, err := os.Stat(f.path + suffixes[i]); err == nil {
+			f.size[i] = info.Size()
+		}
+	}
 }
 
 // misplacedError says that a path no longer names the file that is open. SQLite
@@ -301,7 +313,8 @@ func (e *misplacedError) Error() string {
 	return e.path + e.suffix + " has been replaced"
 }
 
-// check reports a *misplacedError if a file is not where it was opened.
+// check reports a *misplacedError if a file is not where it was opened, and a
+// *damagedError if somebody has cut it: SQLite would write on behind the hole.
 func (f *files) check() error {
 	for i, suffix := range suffixes {
 		info, err := os.Stat(f.path + suffix)
@@ -311,6 +324,17 @@ func (f *files) check() error {
 		if !os.SameFile(info, f.is[i]) {
 			return &misplacedError{f.path, suffix, false}
 		}
+		if i == len(f.size) {
+			break
+		}
+		least := f.size[i]
+		if i == 1 {
+			least = min(least, maxLog) // SQLite itself cuts what is longer
+		}
+		if info.Size() < least {
+			return &damagedError{f.path + suffix + " is shorter than it was"}
+		}
+		f.size[i] = info.Size()
 	}
 	return nil
 }

@@ -1,8 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -20,29 +24,41 @@ func (s *Store) unavailable(err error) *canonical.Error {
 		e.Message = "the write-ahead log of the ledger " + s.path + " is read by another process; end that process, or wait for it"
 		return e
 	}
+	e.Message = cmp.Or(s.remedy(err), "the ledger "+s.path+" failed; the gateway's log has the cause")
+	return e
+}
+
+// remedy says what an error of SQLite means, and the way out; nothing for others.
+func (s *Store) remedy(err error) string {
 	primary, _ := code(err)
 	if _, ok := errors.AsType[*damagedError](err); ok {
 		primary = sqlite3.SQLITE_CORRUPT
 	}
 	switch primary {
 	case sqlite3.SQLITE_FULL:
-		e.Message = "the disk of the ledger " + s.path + " is full; free some space"
+		return "the disk of the ledger " + s.path + " is full; free some space"
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
-		e.Message = "the ledger " + s.path + " is locked by another process; end that process, or wait for it"
+		return "the ledger " + s.path + " is locked by another process; end that process, or wait for it"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		e.Message = "the ledger " + s.path + " is read-only; make the file, its folder and its file system writable"
+		return "the ledger " + s.path + " is read-only; make the file, its folder and its file system writable"
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		e.Message = "the ledger " + s.path + " is damaged; stop the gateway and restore the file from a backup"
+		return "the ledger " + s.path + " is damaged; stop the gateway and restore the file from a backup"
 	case sqlite3.SQLITE_CANTOPEN:
-		e.Message = "the ledger " + s.path + " cannot be opened; check that the file and its folder are there and writable"
+		return "the ledger " + s.path + " cannot be opened; check that the file and its folder are there and writable"
 	case sqlite3.SQLITE_IOERR:
-		e.Message = "the disk of the ledger " + s.path + " does not read or write; check the disk, its quota and the system's log"
+		return "the disk of the ledger " + s.path + " does not read or write; check the disk, its quota and the system's log"
 	case sqlite3.SQLITE_NOMEM:
-		e.Message = "the ledger " + s.path + " got no memory; give the gateway more"
-	default:
-		e.Message = "the ledger " + s.path + " failed; the gateway's log has the cause"
+		return "the ledger " + s.path + " got no memory; give the gateway more"
 	}
-	return e
+	return ""
+}
+
+// explained adds to an error of SQLite what it means.
+func (s *Store) explained(err error) error {
+	if remedy := s.remedy(err); remedy != "" {
+		return fmt.Errorf("sqlite: %s (%w)", remedy, err)
+	}
+	return err
 }
 
 // late answers a caller whose time was over before its turn.
@@ -94,10 +110,13 @@ func (s *Store) tend() {
 	if s.ill.Load() == nil {
 		if err := s.files.check(); err != nil {
 			s.fail(err)
+		} else if found := s.suspicion.Swap(nil); found != nil {
+			s.fail(*found)
 		} else if s.files.log() > s.maxLog {
 			if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
 				s.fail(err)
 			}
+			s.files.look()
 		}
 		return
 	}
@@ -113,7 +132,46 @@ func (s *Store) tend() {
 		return
 	}
 	s.ill.Store(nil)
+	s.suspicion.Store(nil)
 	s.opts.Log.Info("the ledger can be written again", "path", s.path)
+}
+
+// damage reports whether an error says that the file is not what was written.
+func damage(err error) bool {
+	if _, ok := errors.AsType[*damagedError](err); ok {
+		return true
+	}
+	primary, _ := code(err)
+	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
+}
+
+// examine looks for damage to the database while it is in use, which the writer
+// would meet only after a restart: what it works with is in memory. It takes a
+// hundredth of the time, and only when something was written.
+func (s *Store) examine() {
+	var seen time.Time
+	least := 5 * s.beat
+	timer := time.NewTimer(least)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-s.ended:
+			return
+		}
+		pause := least
+		info, err := os.Stat(s.path)
+		if err == nil && info.Size() <= checkUpTo && !info.ModTime().Equal(seen) && s.ill.Load() == nil {
+			began := time.Now()
+			if err := s.sound(); err == nil {
+				seen = info.ModTime()
+			} else if damage(err) {
+				s.suspicion.Store(&err)
+			}
+			pause = max(least, 100*time.Since(began))
+		}
+		timer.Reset(pause)
+	}
 }
 
 // reader is a connection that reads, opened when it is first needed.
@@ -153,6 +211,9 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	}
 	if primary, _ := code(err); primary != 0 {
 		r.close()
+		if damage(err) {
+			s.suspicion.Store(&err)
+		}
 		return s.unavailable(err)
 	}
 	return canonical.AsError(err)

@@ -313,3 +313,28 @@ func TestBackupOfAClosedLedger(t *testing.T) {
 	holds(t, openAt(t, to, Options{}), "anna")
 	holds(t, openAt(t, path, Options{}), "anna")
 }
+
+func TestOpenExplains(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gateway.db")
+	if err := openAt(t, path, Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := dial(path, "rw", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if err := other.exec("BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), path, Options{BusyTimeout: 10 * time.Millisecond})
+	if err == nil {
+		t.Fatal("it was opened")
+	}
+	for _, want := range []string{path, "locked by another process", "wait for it"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+}

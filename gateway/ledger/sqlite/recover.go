@@ -33,22 +33,30 @@ func (s *Store) recover() error {
 	}
 	why := s.ill.Load().Err
 	_, damaged := errors.AsType[*damagedError](why)
-	primary, _ := code(why)
+	primary, extended := code(why)
 	switch primary {
 	case sqlite3.SQLITE_BUSY:
 		return s.touch()
 	case sqlite3.SQLITE_FULL:
 		// The log may be what fills the disk.
 		_ = s.conn.truncate()
+		s.files.look()
 		return s.touch()
-	}
-	if err := s.reopen(); err != nil {
-		return err
+	case sqlite3.SQLITE_IOERR:
+		if extended == sqlite3.SQLITE_IOERR_IN_PAGE {
+			// The index of the log, which all connections share in memory, was cut.
+			// The last one to be closed lets go of it.
+			s.disconnect()
+			return s.land()
+		}
 	}
 	if damaged || primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB {
-		return s.sound()
+		// Before anything is written to it again.
+		if err := s.sound(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.reopen()
 }
 
 // reopen takes new connections, if they work and lead to all that was accepted.
@@ -115,20 +123,26 @@ func (s *Store) disconnect() {
 	}
 }
 
-// sound checks the database's pages.
+// sound checks the database's pages as they are in the files: the writer's
+// connection has most of them in memory.
 func (s *Store) sound() error {
-	return s.conn.query(func(row []value) error {
+	c, err := dial(s.path, "rw", s.opts.BusyTimeout, "query_only = ON", "temp_store = MEMORY", "trusted_schema = OFF")
+	if err != nil {
+		return err
+	}
+	err = c.query(func(row []value) error {
 		if verdict := text(row[0]); verdict != "ok" {
 			return &damagedError{verdict}
 		}
 		return nil
 	}, "PRAGMA quick_check(1)")
+	return errors.Join(err, c.close())
 }
 
-// damagedError is what a check of the pages found.
+// damagedError says what is wrong with the files.
 type damagedError struct{ verdict string }
 
-func (e *damagedError) Error() string { return "the check of the pages says: " + e.verdict }
+func (e *damagedError) Error() string { return "damaged: " + e.verdict }
 
 // rescuedSuffix names a whole copy that a rescue has written and not yet put in
 // place.

@@ -60,6 +60,9 @@ type Store struct {
 	queue   chan *write
 	ended   chan struct{}
 	ill     atomic.Pointer[canonical.Error] // why nothing can be written; nil if it can
+	// suspicion is damage that a reader has met; nil for none.
+	suspicion atomic.Pointer[error]
+	examining sync.WaitGroup
 
 	// The writer's own.
 	conn  *conn  // nil in the middle of a recovery
@@ -93,7 +96,8 @@ const readerCount = 4
 // It refuses, and changes nothing, if another gateway has the ledger open, if the
 // file is no ledger, if it was written by a newer version of the gateway, and if
 // it is gone or empty while its write-ahead log is not. It checks the pages of
-// files of up to 64 MiB; in larger ones SQLite reports damage when it meets it.
+// files of up to 64 MiB, also while they are in use; in larger ones SQLite reports
+// damage when it meets it.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s, err := newStore(ctx, path, o)
 	if err != nil {
@@ -139,7 +143,7 @@ func newStore(ctx context.Context, path string, o Options) (*Store, error) {
 			s.conn.close()
 		}
 		lock.Close()
-		return nil, err
+		return nil, s.explained(err)
 	}
 	for range readerCount {
 		s.readers <- &reader{}
@@ -161,10 +165,10 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	// The first write makes the log's file, and shows that there can be one.
 	if err := s.touch(); err != nil {
-		return fmt.Errorf("sqlite: write %s: %w", s.path, s.unavailable(err))
+		return fmt.Errorf("sqlite: write %s: %w", s.path, err)
 	}
 	if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
-		return fmt.Errorf("sqlite: write %s: %w", s.path, s.unavailable(err))
+		return fmt.Errorf("sqlite: write %s: %w", s.path, err)
 	}
 	s.files, err = remember(s.path)
 	return err
@@ -182,6 +186,7 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.closing.Unlock()
 	<-s.ended
+	s.examining.Wait()
 	s.ill.Store(s.shut())
 	var errs []error
 	for range readerCount {

@@ -105,6 +105,7 @@ func (s *Store) enqueue(w *write) error {
 // writeAll is the writer: the only goroutine that changes the database. All that
 // has queued up while one transaction was made durable goes into the next.
 func (s *Store) writeAll() {
+	s.examining.Go(s.examine)
 	defer close(s.ended)
 	ticker := time.NewTicker(s.beat)
 	defer ticker.Stop()
@@ -172,6 +173,7 @@ func (s *Store) commit(group []*write) {
 			if err := w.after(s.conn); err != nil {
 				w.err = s.unavailable(err)
 			}
+			s.files.look()
 		}
 		w.then()
 	}
@@ -215,6 +217,9 @@ func (s *Store) transact(group []*write) error {
 		// SQLite has rolled back by itself after some errors, and then refuses.
 		_ = s.conn.exec("ROLLBACK")
 		return t.failed
+	}
+	if t.wrote {
+		s.files.look()
 	}
 	s.settle(t)
 	return nil
