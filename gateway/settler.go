@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +22,10 @@ type settler struct {
 	tell func(*settlement)
 
 	mu     sync.Mutex
-	out    int           // handed over and not written
-	failed []*settlement // to be handed over again
-	idle   chan struct{} // closed when nothing is out; nil if nobody asks
-	ended  chan struct{} // closed by end
+	out    map[*settlement]struct{} // handed over and not written
+	failed []*settlement            // to be handed over again
+	down   bool                     // the store has refused, and has taken nothing since
+	ended  chan struct{}            // closed by end
 	once   sync.Once
 }
 
@@ -43,7 +45,7 @@ const (
 )
 
 func newSettler(store ledger.Store, log *slog.Logger, tell func(*settlement)) *settler {
-	return &settler{store: store, log: log, tell: tell, ended: make(chan struct{})}
+	return &settler{store: store, log: log, tell: tell, out: map[*settlement]struct{}{}, ended: make(chan struct{})}
 }
 
 // settle hands a finish over. It does not wait; what is asked of the store
@@ -51,7 +53,7 @@ func newSettler(store ledger.Store, log *slog.Logger, tell func(*settlement)) *s
 func (s *settler) settle(f ledger.Finish) *settlement {
 	w := &settlement{finish: f, written: make(chan struct{})}
 	s.mu.Lock()
-	s.out++
+	s.out[w] = struct{}{}
 	s.mu.Unlock()
 	s.hand([]*settlement{w})
 	return w
@@ -72,6 +74,7 @@ func (s *settler) hand(batch []*settlement) {
 			w.finished = finished[i]
 		}
 		s.done(batch)
+		s.recovered()
 	})
 }
 
@@ -83,9 +86,18 @@ func (s *settler) done(batch []*settlement) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.out -= len(batch); s.out == 0 && s.idle != nil {
-		close(s.idle)
-		s.idle = nil
+	for _, w := range batch {
+		delete(s.out, w)
+	}
+}
+
+// recovered notes that the store takes results.
+func (s *settler) recovered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		s.down = false
+		s.log.Info("the ledger takes results again")
 	}
 }
 
@@ -103,8 +115,11 @@ func (s *settler) refused(batch []*settlement, e *canonical.Error) {
 	defer s.mu.Unlock()
 	first := len(s.failed) == 0
 	s.failed = append(s.failed, batch...)
-	if first {
+	if !s.down { // once, however long it lasts
+		s.down = true
 		s.log.Error("the ledger takes no results; they are kept in memory and tried again", "reason", e.Message)
+	}
+	if first {
 		size := maxSettle
 		if e.Code != canonical.GatewayStoreUnavailable {
 			size = 1
@@ -131,24 +146,20 @@ func (s *settler) again(size int) {
 	}
 }
 
-// flush waits until everything that was handed over is written, or ctx ends.
+// flush waits until everything that has been handed over is written, or ctx ends.
+// What is handed over meanwhile delays nobody.
 func (s *settler) flush(ctx context.Context) error {
 	s.mu.Lock()
-	if s.out == 0 {
-		s.mu.Unlock()
-		return nil
-	}
-	if s.idle == nil {
-		s.idle = make(chan struct{})
-	}
-	idle := s.idle
+	out := slices.Collect(maps.Keys(s.out))
 	s.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, w := range out {
+		select {
+		case <-w.written:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // end lets go of what is not written: it is found by its lease.
