@@ -37,16 +37,13 @@ func (g *Gateway) open(r *route, lease *ledger.Lease) (*canonical.Upsert, *canon
 }
 
 // abandon ends a lease whose state can never be sent.
-func (g *Gateway) abandon(r *route, lease *ledger.Lease, e *canonical.Error) {
+func (g *Gateway) abandon(r *route, lease *ledger.Lease, e *canonical.Error, of kind) {
+	started := time.Now()
 	var result Result
 	result.of(r)
 	result.fail(e, false)
-	f := finishOf(lease, &result)
-	f.Verdict = ledger.Dead
-	f.Code, f.Result = e.Code, encodeResult(&result)
-	g.settle(f, &result)
-	g.logFailure(context.Background(), ledger.OperationID(lease.Version), &result)
-	g.observe(&result, time.Now())
+	end := g.conclude(r, lease, &result, trip{never: true}, started, of)
+	g.tell(&end)
 }
 
 // carry takes a leased state to its provider, fills in the result and writes down
@@ -54,38 +51,66 @@ func (g *Gateway) abandon(r *route, lease *ledger.Lease, e *canonical.Error) {
 func (g *Gateway) carry(ctx context.Context, r *route, base *canonical.Upsert, lease *ledger.Lease, result *Result, of kind) {
 	started := time.Now()
 	result.of(r)
-	var trip trip
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				result.crash(p)
-				trip.unsure = true
-			}
-		}()
-		trip = r.travel(ctx, base, lease, result)
-	}()
-	g.conclude(r, lease, result, trip, started, of)
+	trip := r.attempt(ctx, base, lease, result)
+	end := g.conclude(r, lease, result, trip, started, of)
+	g.tell(&end)
 }
 
-// conclude decides what an attempt means for its slot, writes it down and tells
-// of it.
-func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time, of kind) {
-	f := finishOf(lease, result)
-	f.Unsure, f.Forget = trip.unsure, trip.forget
-	if result.Err == nil && !bytes.Equal(trip.identity, lease.Identity) {
-		f.Identity = trip.identity
-	}
-	g.judge(r, lease, result, &f, started)
+// attempt travels; a panic on the way is a result.
+func (r *route) attempt(ctx context.Context, base *canonical.Upsert, lease *ledger.Lease, result *Result) (t trip) {
+	defer func() {
+		if p := recover(); p != nil {
+			result.crash(p)
+			t.unsure = true
+		}
+	}()
+	return r.travel(ctx, base, lease, result)
+}
+
+// ending is how a delivery ended, on its way to the store.
+type ending struct {
+	route   *route
+	result  *Result
+	of      kind
+	started time.Time
+	*settlement
+}
+
+// conclude decides what an attempt means for its slot and hands that to the store.
+// tell must follow.
+func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip trip, started time.Time, of kind) ending {
+	f := finishOf(lease, result, &trip)
+	g.judge(r, lease, result, &f, trip.never, started)
+	return ending{r, result, of, started, g.settler.settle(f)}
+}
+
+// tell tells of an ending, once the store has said what it changes about it.
+func (g *Gateway) tell(end *ending) {
+	result, f := end.result, &end.finish
 	if e := result.Err; e != nil && e.Code == canonical.UpstreamRateLimited {
-		g.holdRoute(r, f.Delay)
+		g.holdRoute(end.route)
 	}
-	g.settle(f, result)
+	var after ledger.Finished
+	if f.RemoteID != "" || end.of == live && f.Verdict == ledger.Retry {
+		select {
+		case <-end.written:
+			after = end.finished
+		case <-g.settler.ended:
+		}
+	}
+	if after.Conflict {
+		result.Warnings = nil
+		result.fail(conflict(result.Provider), false)
+	}
 	if !f.Uncounted { // what only waits is not worth a line for each customer
-		g.logFailure(context.Background(), ledger.OperationID(lease.Version), result)
+		g.logFailure(context.Background(), ledger.OperationID(f.Version), result)
 	}
-	g.observe(result, started)
+	g.observe(result, end.started)
 	if g.opts.Observer != nil {
-		g.opts.Observer.Delivery(r.Name, of == background, f.Verdict, f.Uncounted)
+		g.opts.Observer.Delivery(end.route.Name, end.of == background, f.Verdict, f.Uncounted)
+	}
+	if f.Verdict == ledger.Retry && after.Desired > f.Version {
+		result.supersede(after.Desired) // it will not be sent again
 	}
 }
 
@@ -93,6 +118,7 @@ func (g *Gateway) conclude(r *route, lease *ledger.Lease, result *Result, trip t
 type trip struct {
 	unsure   bool   // something that was sent may still take effect
 	forget   bool   // the remembered remote id leads nowhere
+	never    bool   // the state can never be sent
 	identity []byte // what the provider now knows the customer by
 }
 
@@ -162,10 +188,15 @@ func (r *route) recognize(u *canonical.Upsert, lease *ledger.Lease, result *Resu
 	return []canonical.Notice{id.Notice(r.provider, lease.RemoteID)}, true
 }
 
-func finishOf(lease *ledger.Lease, result *Result) ledger.Finish {
-	f := ledger.Finish{Route: lease.Route, Customer: lease.Customer, Token: lease.Token, Version: lease.Version}
-	if result.RemoteID != lease.RemoteID {
+// finishOf is what a delivery leaves behind, before it is judged.
+func finishOf(lease *ledger.Lease, result *Result, t *trip) ledger.Finish {
+	f := ledger.Finish{Route: lease.Route, Customer: lease.Customer, Token: lease.Token, Version: lease.Version, Unsure: t.unsure, Forget: t.forget}
+	if t.forget || result.RemoteID != lease.RemoteID {
 		f.RemoteID = result.RemoteID
+	}
+	saved := result.Err == nil || result.Err.Code == canonical.UpstreamPartiallyApplied
+	if saved && !bytes.Equal(t.identity, lease.Identity) {
+		f.Identity = t.identity
 	}
 	return f
 }
@@ -173,9 +204,9 @@ func finishOf(lease *ledger.Lease, result *Result) ledger.Finish {
 // minAttempts is how often a state is tried at least before it is given up.
 const minAttempts = 10
 
-// judge gives the verdict on an attempt. A result that is to be tried again
-// becomes pending.
-func (g *Gateway) judge(r *route, lease *ledger.Lease, result *Result, f *ledger.Finish, started time.Time) {
+// judge gives the verdict on an attempt; never says that another one makes no
+// sense. A result that is to be tried again becomes pending.
+func (g *Gateway) judge(r *route, lease *ledger.Lease, result *Result, f *ledger.Finish, never bool, started time.Time) {
 	e := result.Err
 	if e == nil {
 		f.Verdict = ledger.Applied
@@ -186,7 +217,7 @@ func (g *Gateway) judge(r *route, lease *ledger.Lease, result *Result, f *ledger
 	switch {
 	case waited(e) && (e.Code != canonical.RouteDeadline || result.Attempts == 0):
 		f.Verdict, f.Uncounted, f.Delay = ledger.Retry, true, max(untilRetry(e), leastRest)
-	case !again(e):
+	case never || !again(e):
 		f.Verdict = ledger.Dead
 	case lease.Attempts >= minAttempts && g.store.Now().Sub(lease.DueSince) >= r.MaxAge:
 		f.Verdict = ledger.Dead
@@ -252,46 +283,35 @@ func untilRetry(e *canonical.Error) time.Duration {
 	return wait
 }
 
-// settle hands a finish to the store. A remote id that is new it waits for: if it
-// belongs to another customer, the result is another.
-func (g *Gateway) settle(f ledger.Finish, result *Result) {
-	w := g.settler.settle(f)
-	if f.RemoteID == "" {
-		return
-	}
-	select {
-	case <-w.written:
-	case <-g.settler.ended:
-		return
-	}
-	if w.finished.Conflict {
-		result.Warnings = nil
-		result.fail(&canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: result.Provider,
-			Message: "the provider's record belongs to another customer already: two customers share what this provider knows customers by"}, false)
-	}
+// conflict is the error of a remote id that belongs to another customer.
+func conflict(provider string) *canonical.Error {
+	return &canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: provider,
+		Message: "the provider's record belongs to another customer already: two customers share what this provider knows customers by"}
 }
 
 // recordHolds are worth a note: after a restart, nobody calls earlier either.
 const recordHolds = 5 * time.Second
 
-// holdRoute records that the provider wants no calls for a while.
-func (g *Gateway) holdRoute(r *route, wait time.Duration) {
-	if wait < recordHolds {
+// holdRoute records until when the provider wants no calls.
+func (g *Gateway) holdRoute(r *route) {
+	until := r.Transport.Hold()
+	rest := time.Until(until)
+	if rest < recordHolds {
 		return
 	}
 	g.hold.Lock()
 	defer g.hold.Unlock()
+	if until.Sub(r.held) < recordHolds {
+		return
+	}
+	r.held = until // whatever comes of it: the gate holds in this process
 	ctx, cancel := context.WithTimeout(g.life, time.Second)
 	defer cancel()
 	state, err := g.recorded(ctx, r.Name)
 	if err != nil {
-		return // the gate holds in this process
-	}
-	until := g.store.Now().Add(wait)
-	if until.Sub(state.NotBefore) < recordHolds {
 		return
 	}
-	state.NotBefore = until
+	state.NotBefore = g.store.Now().Add(rest)
 	_ = g.store.SetRoute(ctx, state)
 }
 

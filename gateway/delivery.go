@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"customer-gateway/canonical"
@@ -57,7 +58,7 @@ func (r *route) prepare(u *canonical.Upsert, strict bool, result *Result) *canon
 		result.fail(canonical.AsError(err), false)
 		return nil
 	}
-	result.Warnings = notices
+	result.Warnings = slices.Clip(notices) // they are the adapter's
 	return request
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"customer-gateway/canonical"
@@ -49,11 +50,13 @@ func (g *Gateway) dispatch(ctx context.Context, r *route) {
 			for _, group := range d.groups(leases) {
 				active++
 				g.fly(func() {
+					defer func() { // also after a panic
+						select {
+						case ended <- struct{}{}:
+						case <-ctx.Done():
+						}
+					}()
 					d.carryAll(group, until)
-					select {
-					case ended <- struct{}{}:
-					case <-ctx.Done():
-					}
 				})
 			}
 			if len(leases) > 0 {
@@ -146,7 +149,7 @@ func (d *dispatcher) carryAll(group []ledger.Lease, until time.Time) {
 	lease := &group[0]
 	base, failed := d.open(d.route, lease)
 	if failed != nil {
-		d.abandon(d.route, lease, failed)
+		d.abandon(d.route, lease, failed, background)
 		return
 	}
 	var result Result
@@ -161,6 +164,12 @@ type row struct {
 	notice []canonical.Notice // of a changed identity
 	result Result
 	trip   trip
+	ended  bool // the result is there
+}
+
+func (w *row) fail(e *canonical.Error, wrote bool) {
+	w.result.fail(e, wrote)
+	w.ended = true
 }
 
 // carryBatch takes many customers to the provider in one request. Each ends by
@@ -172,37 +181,47 @@ func (d *dispatcher) carryBatch(ctx context.Context, group []ledger.Lease) {
 		lease := &group[i]
 		base, failed := d.open(d.route, lease)
 		if failed != nil {
-			d.abandon(d.route, lease, failed)
+			d.abandon(d.route, lease, failed, background)
 			continue
 		}
 		w := &row{lease: lease, base: base, upsert: base.For(d.Name, d.provider, lease.RemoteID)}
 		w.result.of(d.route)
 		rows = append(rows, w)
 	}
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				for _, w := range rows {
-					w.result.crash(p)
-					w.trip.unsure = true
-				}
-			}
-		}()
-		d.sendBatch(ctx, rows)
-	}()
-	for _, w := range rows {
-		d.conclude(d.route, w.lease, &w.result, w.trip, started, background)
+	d.trySendBatch(ctx, rows)
+	endings := make([]ending, len(rows))
+	for i, w := range rows { // all of them in few commits
+		if !w.ended {
+			d.alone(ctx, w)
+		}
+		endings[i] = d.conclude(d.route, w.lease, &w.result, w.trip, started, background)
+	}
+	for i := range endings {
+		d.tell(&endings[i])
 	}
 }
 
-// sendBatch sends the rows and fills in what became of each.
+// trySendBatch is sendBatch. A panic ends it: it is one customer's fault, and the
+// others have not ended.
+func (d *dispatcher) trySendBatch(ctx context.Context, rows []*row) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.defect(ctx, crashed(d.provider, p))
+		}
+	}()
+	d.sendBatch(ctx, rows)
+}
+
+// sendBatch sends the rows and fills in what became of each. Those that have not
+// ended afterwards are to be sent alone.
 func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
 	together := make([]*row, 0, len(rows))
 	for _, w := range rows {
 		var ok bool
 		if w.notice, ok = d.recognize(&w.upsert, w.lease, &w.result, &w.trip); ok {
-			w.result.RemoteID = w.lease.RemoteID
 			together = append(together, w)
+		} else {
+			w.ended = true
 		}
 	}
 	request, translated := d.batcher.TranslateBatch(upserts(together))
@@ -214,7 +233,7 @@ func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
 			t.Err = refuseLosses(d.provider, t.Outcome.Notices)
 		}
 		if t.Err != nil {
-			w.result.fail(canonical.AsError(t.Err), false)
+			w.fail(canonical.AsError(t.Err), false)
 			continue
 		}
 		kept = append(kept, w)
@@ -222,30 +241,40 @@ func (d *dispatcher) sendBatch(ctx context.Context, rows []*row) {
 	if len(kept) < len(together) {
 		request, translated = d.batcher.TranslateBatch(upserts(kept))
 	}
-	for i, w := range kept {
-		w.result.Warnings = append(translated[i].Outcome.Notices, w.notice...)
+	if request == nil {
+		return
 	}
+	us := upserts(kept)
 	var read []canonical.Row
-	var got transport.Result
-	if request != nil {
-		us := upserts(kept)
-		got = d.Transport.Do(ctx, request, func(reply *canonical.Reply) (canonical.Outcome, error) {
-			read = d.batcher.InterpretBatch(us, request, reply)
-			return canonical.Outcome{}, wholeCall(read, translated)
-		})
-	}
+	got := d.Transport.Do(ctx, request, func(reply *canonical.Reply) (canonical.Outcome, error) {
+		read = d.batcher.InterpretBatch(us, request, reply)
+		return canonical.Outcome{}, wholeCall(read, translated)
+	})
 	for i, w := range kept {
 		if translated[i].Outcome.Next != nil {
-			d.alone(ctx, w)
 			continue
 		}
 		w.result.Attempts, w.trip.unsure = got.Attempts, got.Unsure
-		if got.Err != nil {
-			w.result.fail(got.Err, true)
-			continue
+		w.result.RemoteID = w.lease.RemoteID
+		w.result.Warnings = slices.Concat(translated[i].Outcome.Notices, w.notice)
+		switch {
+		case got.Err == nil:
+			w.read(d.provider, &read[i], request)
+		case got.Err.Code != canonical.GatewayInternal:
+			w.fail(got.Err, true)
 		}
-		d.readRow(ctx, w, &read[i], request)
 	}
+	if got.Err != nil && got.Err.Code == canonical.GatewayInternal { // it may be one row's fault
+		d.defect(ctx, got.Err)
+	}
+}
+
+// defect logs an error that is not the result of one row.
+func (d *dispatcher) defect(ctx context.Context, e *canonical.Error) {
+	var result Result
+	result.of(d.route)
+	result.fail(e, false)
+	d.logFailure(ctx, "", &result)
 }
 
 // alone takes a row to the provider by itself.
@@ -253,7 +282,7 @@ func (d *dispatcher) alone(ctx context.Context, w *row) {
 	sent, unsure := w.result.Attempts, w.trip.unsure
 	w.result = Result{Attempts: sent}
 	w.result.of(d.route)
-	w.trip = d.travel(ctx, w.base, w.lease, &w.result)
+	w.trip = d.attempt(ctx, w.base, w.lease, &w.result)
 	w.trip.unsure = w.trip.unsure || unsure
 }
 
@@ -290,15 +319,15 @@ func wholeCall(read, translated []canonical.Row) error {
 	return first
 }
 
-// readRow fills in the result of a row from what the reply says of it. What is not
-// finished with this request goes by itself, and so does what may have failed for
-// a remote id that leads nowhere.
-func (d *dispatcher) readRow(ctx context.Context, w *row, got *canonical.Row, request *canonical.Request) {
+// read fills in what the reply says of the row, if that is its end. What is not
+// finished with this request is to go alone, and so is what may have failed for a
+// remote id that leads nowhere.
+func (w *row) read(provider string, got *canonical.Row, request *canonical.Request) {
 	e := canonical.AsError(got.Err)
 	if got.Outcome.Next != nil || e != nil && e.Code == canonical.UpstreamNotFound && w.lease.RemoteID != "" {
-		d.alone(ctx, w)
 		return
 	}
+	w.ended = true
 	w.result.Warnings = append(w.result.Warnings, got.Outcome.Notices...)
 	if got.Outcome.RemoteID != "" {
 		w.result.RemoteID = got.Outcome.RemoteID
@@ -308,7 +337,7 @@ func (d *dispatcher) readRow(ctx context.Context, w *row, got *canonical.Row, re
 		return
 	}
 	failed := *e
-	failed.Provider = d.provider
+	failed.Provider = provider
 	if failed.Op == "" {
 		failed.Op = request.Op
 	}

@@ -103,6 +103,7 @@ type route struct {
 	keyer    canonical.Keyer   // nil if no key of the provider's can change
 	locks    keyed
 	news     chan struct{} // wakes the dispatcher
+	held     time.Time     // the last hold that was recorded; keeper.hold guards it
 }
 
 // New returns a gateway over routes, whose names must differ. With a store it
@@ -184,6 +185,8 @@ type Command struct {
 	// Key resumes the operation that it named before; nil for none. It is ignored
 	// without a ledger.
 	Key *ledger.Key
+
+	accepted func() // called when the upsert is durable; nil for nobody
 }
 
 // reserve is kept of the deadline for writing the answer, also on a machine that

@@ -21,7 +21,8 @@ type keeper struct {
 	settler *settler
 	news    watch
 	keys    keyring
-	flights sync.WaitGroup
+	patches keyed // who may lay a patch over which customer
+	flights crowd
 
 	life    context.Context // of what is under way; ends when it is to be cut off
 	cut     context.CancelFunc
@@ -69,23 +70,14 @@ func (g *Gateway) openKeeper() error {
 func (k *keeper) close(ctx context.Context) {
 	k.stop()
 	k.loops.Wait()
-	ended := make(chan struct{})
-	go func() {
-		k.flights.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
+	_ = k.flights.wait(ctx)
 	k.cut()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	select {
-	case <-ended:
-	case <-grace.Done():
+	_ = k.flights.wait(grace)
+	if k.settler.flush(ctx) != nil {
+		_ = k.settler.flush(grace) // else the leases run out, and it is sent again
 	}
-	_ = k.settler.flush(grace) // else the leases run out, and it is sent again
 	k.settler.end()
 }
 
@@ -147,6 +139,9 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 	got, err := g.store.Accept(waiting, a)
 	if err != nil {
 		return nil, err
+	}
+	if cmd.accepted != nil {
+		cmd.accepted()
 	}
 	g.keys.names(cmd.Key, got.Version)
 	if got.Existing {
@@ -255,9 +250,9 @@ func (d *departure) fly(carry func(context.Context, *flight)) *flight {
 // fly runs f on a goroutine that closing waits for. A panic in it ends this
 // delivery and no other; its lease runs out.
 func (g *Gateway) fly(f func()) {
-	g.flights.Add(1)
+	g.flights.enter()
 	g.workers.run(func() {
-		defer g.flights.Done()
+		defer g.flights.leave()
 		defer func() {
 			if p := recover(); p != nil {
 				g.opts.Log.Error("panic in a delivery", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
@@ -265,6 +260,49 @@ func (g *Gateway) fly(f func()) {
 		}()
 		f()
 	})
+}
+
+// crowd counts what is under way. Unlike a sync.WaitGroup it may be entered while
+// somebody waits. The zero value is ready for use.
+type crowd struct {
+	mu    sync.Mutex
+	n     int
+	empty chan struct{} // closed when n is 0; nil if nobody waits
+}
+
+func (c *crowd) enter() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
+func (c *crowd) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n--; c.n == 0 && c.empty != nil {
+		close(c.empty)
+		c.empty = nil
+	}
+}
+
+// wait waits until nothing is under way, or ctx ends.
+func (c *crowd) wait(ctx context.Context) error {
+	c.mu.Lock()
+	if c.n == 0 {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.empty == nil {
+		c.empty = make(chan struct{})
+	}
+	empty := c.empty
+	c.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func names(routes []*route) []string {
@@ -276,44 +314,78 @@ func names(routes []*route) []string {
 }
 
 // await waits until the version has come to its end at the route, or until
-// waiting ends, and notes meanwhile what is known. What is due it takes there
-// itself, under ctx: a caller who waits does not queue behind a backlog.
+// nothing more can become of it while waiting lasts, and notes meanwhile what is
+// known. What is due it takes there itself, under ctx: a caller who waits does not
+// queue behind a backlog.
 func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string, version int64, sofar *atomic.Pointer[Result]) Result {
-	news := g.news.join(place{r.Name, customer})
-	defer g.news.leave(place{r.Name, customer}, news)
+	here := place{r.Name, customer}
+	news := g.news.join(here)
+	defer g.news.leave(here, news)
 	for {
 		slot, err := g.store.Slot(ctx, r.Name, customer)
 		if err != nil {
-			var result Result
-			result.of(r)
-			result.pend(canonical.AsError(err), time.Time{})
-			return result
+			return unreadable(r, canonical.AsError(err))
 		}
 		result, final := resultOf(&slot, version)
 		result.of(r)
-		if closed := r.closed(); !final && closed != nil {
-			result.Err = closed
+		if final {
+			return result
 		}
-		if final || waiting.Err() != nil {
+		rest, open := g.resting(r, &slot, &result)
+		if !open || rest > 0 && rest >= window(waiting) || waiting.Err() != nil {
 			return result
 		}
 		sofar.Store(&result)
-		var rest <-chan time.Time
-		if slot.State == ledger.Due {
-			if left := slot.NextAt.Sub(g.store.Now()); left > 0 {
-				timer := time.NewTimer(left)
-				defer timer.Stop()
-				rest = timer.C
-			} else if g.carryDue(ctx, r, customer) {
-				continue
-			}
+		if slot.State == ledger.Due && rest <= 0 && g.carryDue(ctx, r, customer) {
+			continue
 		}
-		select {
-		case <-news:
-		case <-rest:
-		case <-waiting.Done():
-		}
+		hear(waiting, news, rest)
 	}
+}
+
+// hear waits for news, for as long as rest if that is positive, or until ctx ends.
+func hear(ctx context.Context, news <-chan struct{}, rest time.Duration) {
+	var over <-chan time.Time
+	if rest > 0 {
+		timer := time.NewTimer(rest)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-news:
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// resting returns how long nobody may act on a slot that is due, and false if that is
+// as long as the route is paused. It completes the result.
+func (g *Gateway) resting(r *route, slot *ledger.Slot, result *Result) (rest time.Duration, open bool) {
+	if slot.State != ledger.Due {
+		return 0, true
+	}
+	if closed := r.closed(); closed != nil {
+		result.Err = closed
+		return 0, false
+	}
+	rest = slot.NextAt.Sub(g.store.Now())
+	if held := r.Transport.Room().Wait; held > rest {
+		rest = held
+		result.NextAttemptAt = time.Now().Add(held)
+	}
+	return rest, true
+}
+
+// unreadable is what is known of a version whose slot cannot be read: without a
+// slot, there is nothing left to do.
+func unreadable(r *route, e *canonical.Error) (result Result) {
+	result.of(r)
+	if e.Code == canonical.RequestNotFound {
+		result.Status = StatusSkipped
+	} else {
+		result.pend(e, time.Time{})
+	}
+	return result
 }
 
 // closed says that nothing goes out because the route is paused, or nil.
@@ -335,11 +407,11 @@ func (g *Gateway) carryDue(ctx context.Context, r *route, customer string) bool 
 		return false
 	}
 	base, failed := g.open(r, &lease)
-	var result Result
 	if failed != nil {
-		g.abandon(r, &lease, failed)
+		g.abandon(r, &lease, failed, live)
 		return true
 	}
+	var result Result
 	g.carry(ctx, r, base, &lease, &result, live)
 	return true
 }

@@ -57,9 +57,10 @@ func (d *desk) calls() []string {
 // kept is a gateway with a ledger and one route, "a".
 type kept struct {
 	*gateway.Gateway
-	desk  *desk
-	store ledger.Store
-	path  string
+	desk   *desk
+	store  ledger.Store
+	client *transport.Client
+	path   string
 }
 
 // keep opens a gateway with a ledger. change may alter the route and the options.
@@ -89,6 +90,7 @@ func (k *kept) start(t *testing.T, change func(*gateway.Route, *transport.Config
 	if route.Transport, err = transport.New(config, canonical.Auth{}, nil); err != nil {
 		t.Fatal(err)
 	}
+	k.client = route.Transport
 	if k.Gateway, err = gateway.New([]gateway.Route{route}, opts); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"customer-gateway/canonical"
@@ -58,6 +59,8 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 			continue
 		case ledger.DeadLettered:
 			s.State = Dead
+			_, s.Err = lastOf(slot) // also if it was sent once more after it was there
+			continue
 		case ledger.Due:
 			s.NextAttemptAt = slot.NextAt
 		}
@@ -123,10 +126,10 @@ func (g *Gateway) DeadLetters(ctx context.Context, f ledger.Filter) ([]DeadLette
 	all := make([]DeadLetter, len(found))
 	for i := range found {
 		d := &found[i]
-		result, _ := resultOf(&d.Slot, d.Desired)
+		_, failed := lastOf(&d.Slot)
 		all[i] = DeadLetter{
 			Route: d.Route, CustomerID: d.Customer, OperationID: ledger.OperationID(d.Desired), Version: d.Desired,
-			DiedAt: d.DiedAt, Attempts: d.Attempts, Err: result.Err, History: d.History,
+			DiedAt: d.DiedAt, Attempts: d.Attempts, Err: failed, History: d.History,
 		}
 		if r := g.find(d.Route); r != nil {
 			all[i].Provider = r.provider
@@ -223,16 +226,23 @@ func (g *Gateway) Erase(ctx context.Context, id string) error {
 	if err := g.caughtUp(ctx); err != nil {
 		return err
 	}
-	return g.store.Erase(ctx, id)
+	if err := g.store.Erase(ctx, id); err != nil {
+		return err
+	}
+	for _, r := range g.routes { // who waits for it waits for nothing
+		g.news.tell(place{r.Name, id})
+	}
+	return nil
 }
 
-// maxRaces is how often a merge patch is laid over a state that has changed
-// meanwhile.
+// maxRaces is how often a merge patch is laid over a state that an upsert has
+// changed meanwhile.
 const maxRaces = 20
 
 // Patch lays an RFC 7396 merge patch over the newest state of a customer and
 // upserts the outcome. A null stays in it, as the wish to clear the member. Of cmd,
-// Customer and Body are not used.
+// Customer and Body are not used. Patches of one customer take turns until they are
+// durable, so that none is lost, however many come at once.
 func (g *Gateway) Patch(ctx context.Context, id string, patch []byte, cmd Command) (*Envelope, error) {
 	if err := g.stateless(); err != nil {
 		return nil, err
@@ -241,8 +251,19 @@ func (g *Gateway) Patch(ctx context.Context, id string, patch []byte, cmd Comman
 	if err != nil || over.Kind() != canonical.KindObject {
 		return nil, &canonical.Error{Code: canonical.RequestMalformed, Message: "the merge patch must be a JSON object", Err: err}
 	}
+	limit := time.Now().Add(g.wait(cmd))
+	turn := g.patches.join(id)
+	leave := sync.OnceFunc(func() { g.patches.leave(id, turn) })
+	defer leave()
+	waiting, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	if err := wait(waiting, turn); err != nil {
+		return nil, &canonical.Error{Code: canonical.GatewayOverloaded, Message: "earlier patches of this customer took all the time; nothing was accepted", RetryAfter: time.Second, Err: err}
+	}
+	cmd.accepted = leave
 	wanted := cmd.Match
 	for range maxRaces {
+		cmd.Wait = max(time.Until(limit), time.Millisecond)
 		known, err := g.store.Customer(ctx, id)
 		if err == nil && known.Damaged != nil {
 			err = known.Damaged

@@ -41,6 +41,8 @@ func (e *recordedError) restore(code canonical.Code) *canonical.Error {
 			Code: e.Code, Provider: e.Provider, Op: e.Op, Status: e.Status, Message: e.Message, Fields: e.Fields,
 			UpstreamCode: e.UpstreamCode, RequestID: e.RequestID, RetryAt: e.RetryAt, Final: e.Final,
 		}
+	case code == canonical.UpstreamIdentityConflict: // found by the store
+		return conflict("")
 	case code != "":
 		return &canonical.Error{Code: code}
 	}
@@ -65,17 +67,23 @@ func encodeResult(r *Result) []byte {
 	return data
 }
 
-// resultOf returns what became of a version, as the slot tells, and whether that
-// is its end. A slot of another route or an erased one is not asked.
-func resultOf(slot *ledger.Slot, version int64) (r Result, final bool) {
-	r.Route, r.RemoteID = slot.Route, slot.RemoteID
+// lastOf returns what the slot keeps of its last delivery, and why that failed, or
+// nil.
+func lastOf(slot *ledger.Slot) (record, *canonical.Error) {
 	var rec record
 	if len(slot.Result) > 0 {
 		if err := json.Unmarshal(slot.Result, &rec); err != nil {
 			rec = record{}
 		}
 	}
-	last := rec.Error.restore(slot.Code) // why the slot's last state is not there
+	return rec, rec.Error.restore(slot.Code)
+}
+
+// resultOf returns what became of a version, as the slot tells, and whether that
+// is its end. A slot of another route or an erased one is not asked.
+func resultOf(slot *ledger.Slot, version int64) (r Result, final bool) {
+	r.Route, r.RemoteID = slot.Route, slot.RemoteID
+	rec, last := lastOf(slot)
 	if slot.ResultVersion == version {
 		r.Attempts, r.Action, r.Warnings, r.Err = rec.Requests, rec.Action, rec.Notices, last
 	}

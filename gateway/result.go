@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"customer-gateway/canonical"
@@ -76,10 +77,25 @@ func (r *Result) of(at *route) {
 	r.Route, r.Provider, r.Required = at.Name, at.provider, at.Required
 }
 
-// crash records a panic.
-func (r *Result) crash(p any) {
-	r.fail(&canonical.Error{Code: canonical.GatewayInternal, Provider: r.Provider, Message: "an unexpected error occurred", Err: fmt.Errorf("panic: %T", p)}, false)
+// crash records a panic, in the function that recovered.
+func (r *Result) crash(p any) { r.fail(crashed(r.Provider, p), false) }
+
+// crashed is the error of a panic, in the function that recovered.
+func crashed(provider string, p any) *canonical.Error {
+	return &canonical.Error{Code: canonical.GatewayInternal, Provider: provider, Message: "an unexpected error occurred", Err: &panicError{fmt.Sprintf("panic: %T", p), debug.Stack()}}
 }
+
+// panicError is a panic. It names the kind only: the value may hold customer data.
+type panicError struct {
+	text  string
+	stack []byte
+}
+
+// Error names the kind of the panic.
+func (e *panicError) Error() string { return e.text }
+
+// Stack returns the goroutine's stack, for the operator's log.
+func (e *panicError) Stack() []byte { return e.stack }
 
 func (r *Result) succeed(action canonical.Action) {
 	r.Status, r.Action = StatusSucceeded, action
