@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"time"
 
 	modernc "modernc.org/sqlite"
@@ -23,6 +24,10 @@ type conn struct {
 
 // dial opens the database at path, which must exist. mode is a URI's: ro or rw.
 func dial(path, mode string, busy time.Duration, pragmas ...string) (*conn, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		// SQLite would drop the log beside it.
+		return nil, &damagedError{path + " is empty"}
+	}
 	dc, err := new(modernc.Driver).Open(dsn(path, mode, busy))
 	if err != nil {
 		return nil, err

@@ -401,6 +401,9 @@ func TestCut(t *testing.T) {
 			if err := try(s, "refused"); err == nil {
 				t.Fatal("an upsert was accepted into a ledger with a hole")
 			}
+			n := 0
+			eventually(t, "a look for recovery", func() bool { n++; return n > 20 })
+			refused(t, s.Ready(), "damaged")
 			if err := os.WriteFile(path+tt.suffix, before, 0o600); err != nil {
 				t.Fatal(err)
 			}

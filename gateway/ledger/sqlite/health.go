@@ -128,7 +128,10 @@ func (s *Store) tend() {
 		if _, ok := errors.AsType[*damagedError](err); ok {
 			s.rest = checkEvery
 		}
-		s.ill.Store(s.unavailable(err))
+		// Damage is not forgotten because somebody holds a lock just now.
+		if damage(err) || !damage(s.ill.Load().Err) {
+			s.ill.Store(s.unavailable(err))
+		}
 		return
 	}
 	s.ill.Store(nil)
