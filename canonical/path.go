@@ -90,6 +90,7 @@ var (
 	starred  []bool   // by PathID: inside a list or map
 	pointers []pointer
 	lists    []bool // by PathID: a list of texts
+	lengths  []int  // by PathID: how long a text may be
 	pathIDs  = map[string]PathID{}
 )
 
@@ -104,6 +105,7 @@ func addPath(pattern string, book bool) PathID {
 	ends = append(ends, id)
 	books = append(books, book)
 	lists = append(lists, false)
+	lengths = append(lengths, 0)
 	parents = append(parents, pathIDs[pattern[:max(strings.LastIndexByte(pattern, '/'), 0)]])
 	starred = append(starred, strings.Contains(pattern, "*"))
 	pointers = append(pointers, cutPattern(pattern))
@@ -137,6 +139,7 @@ func membersOf(t reflect.Type, parent *node) []node {
 			if n.rules.max == 0 {
 				n.rules.max = 255
 			}
+			lengths[n.path] = n.rules.max
 		case reflect.TypeFor[bool]():
 			n.shape = shapeBool
 		case reflect.TypeFor[Date]():
@@ -146,11 +149,12 @@ func membersOf(t reflect.Type, parent *node) []node {
 		case reflect.TypeFor[[]string]():
 			n.shape = shapeStrings
 			lists[n.path] = true
+			lengths[n.path] = 255
 		case reflect.TypeFor[OneOrMore]():
 			n.shape = shapeOneOrMore
 		case reflect.TypeFor[[]Attribute]():
 			n.shape = shapeAttributes
-			addPath(n.pattern+"/*", n.rules.book)
+			lengths[addPath(n.pattern+"/*", n.rules.book)] = maxAttribute
 		case reflect.TypeFor[[]ExternalID]():
 			n.shape = shapeExternalIDs
 			addPath(n.pattern+"/*", n.rules.book)
