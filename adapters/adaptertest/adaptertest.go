@@ -47,6 +47,8 @@ type Case struct {
 	// Adapters are the ways the adapter can be set up; each is translated. The
 	// first one is the default of .http files.
 	Adapters []Setup
+	// Described are further ways, of which only the description is tested.
+	Described []Setup
 	// Route is the name under which the route's providerData and externalIds
 	// are; the adapter's name if empty.
 	Route string
@@ -73,6 +75,7 @@ func Run(t *testing.T, c Case) {
 	t.Run("remote ids", func(t *testing.T) { c.remoteIDs(t) })
 	t.Run("identity", func(t *testing.T) { c.identity(t) })
 	t.Run("batch", func(t *testing.T) { c.batch(t) })
+	t.Run("capabilities", func(t *testing.T) { c.describe(t) })
 }
 
 // Customer reads a shared customer. Its id is the file's name where the file

@@ -164,11 +164,16 @@ func (a *Adapter) table(u canonical.Upsert) (action string, t *mapping.Table) {
 	return "UpsertConsumerCustomer", a.consumer
 }
 
+// noOrganizations refuses an organization.
+func noOrganizations() error {
+	return mapping.Unfit(name, canonical.FieldError{Pointer: "/kind", Code: canonical.FieldUnsupported,
+		Message: "april: organizations are off on this route; the operator turns them on by settings.organization"})
+}
+
 // Translate returns the one call of an upsert.
 func (a *Adapter) Translate(u canonical.Upsert) (*canonical.Request, []canonical.Notice, error) {
 	if u.Customer.IsOrganization() && !a.config.Organization {
-		return nil, nil, mapping.Unfit(name, canonical.FieldError{Pointer: "/kind", Code: canonical.FieldUnsupported,
-			Message: "april: organizations are off on this route; the operator turns them on by settings.organization"})
+		return nil, nil, noOrganizations()
 	}
 	action, table := a.table(u)
 	m := table.Start(u)

@@ -21,7 +21,9 @@ func suite() adaptertest.Case {
 	return adaptertest.Case{Adapters: []adaptertest.Setup{
 		{Adapter: New(Config{MerchantID: "mcht_Zz6SN_8bIUK88SSm", Organization: true})},
 		{Name: "address", Adapter: New(Config{Address: true, IsVerified: "email", LowerCaseEmail: true})},
-	}, Without: []string{"created", "updated"}}
+	}, Without: []string{"created", "updated"}, Described: []adaptertest.Setup{
+		{Name: "required", Adapter: New(Config{Address: true, Require: []string{"phoneNumber", "givenName", "familyName"}})},
+	}}
 }
 
 func TestConformance(t *testing.T) { adaptertest.Run(t, suite()) }

@@ -36,10 +36,31 @@ func settled() Config {
 	return c
 }
 
+// bare is a route that sends as little as possible, by changeable keys.
+func bare() Config {
+	c := webEngage()
+	c.Identifiers = []string{"mobile", "email"}
+	c.LoyaltyStatus = "off"
+	c.ExtendedFields, c.ConsentChannels, c.Fields = nil, nil, map[string]string{"segment": "tier"}
+	return c
+}
+
+// strict is a route that refuses what the others let through.
+func strict() Config {
+	c := webEngage()
+	c.Identifiers, c.Require = []string{"mobile", "email"}, []string{"mobile"}
+	c.StrictNames = true
+	c.ExtendedValues = map[string]map[string]string{"gender": {"female": "F", "male": "M", "other": "X", "unspecified": "U"}}
+	return c
+}
+
 func suite() adaptertest.Case {
 	return adaptertest.Case{Adapters: []adaptertest.Setup{
 		{Adapter: New(webEngage())},
 		{Name: "settings", Adapter: New(settled())},
+	}, Described: []adaptertest.Setup{
+		{Name: "bare", Adapter: New(bare())},
+		{Name: "strict", Adapter: New(strict())},
 	}}
 }
 

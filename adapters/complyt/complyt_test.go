@@ -18,6 +18,8 @@ import (
 var suite = adaptertest.Case{Adapters: []adaptertest.Setup{
 	{Adapter: New(Config{Source: 1, MaxSource: 15}, false)},
 	{Name: "exclusive", Adapter: New(Config{Source: 1, MaxSource: 15}, true)},
+}, Described: []adaptertest.Setup{
+	{Name: "settings", Adapter: New(Config{Source: 1, MaxSource: 15, AddressType: "shipping", Countries: map[string]string{"US": "USA"}}, true)},
 }}
 
 func TestConformance(t *testing.T) { adaptertest.Run(t, suite) }

@@ -35,6 +35,13 @@ func suite() adaptertest.Case {
 		{Adapter: New(setup(nil))},
 		{Name: "full", Adapter: New(setup(full))},
 		{Name: "replace", Adapter: New(setup(func(c *Config) { c.Addresses, c.Version = "replace", "2.4.8" }))},
+	}, Described: []adaptertest.Setup{
+		{Name: "bare", Adapter: New(setup(func(c *Config) {
+			c.Genders, c.TelephoneFallback, c.RequireTelephone, c.OptionalPostcode, c.StreetLines = nil, false, false, nil, 10
+		}))},
+		{Name: "required", Adapter: New(setup(func(c *Config) {
+			c.TelephoneFallback, c.Require = false, []string{"dob", "gender", "taxvat"}
+		}))},
 	}}
 }
 

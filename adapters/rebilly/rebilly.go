@@ -7,6 +7,7 @@
 package rebilly
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -99,13 +100,19 @@ const (
 	sandboxHost = "api-sandbox.rebilly.com"
 )
 
+// What an id may be.
+const (
+	maxID   = 50
+	idChars = "letters, digits and the signs _ @ ~ - ."
+)
+
 // isID reports whether s has the form of Rebilly's ids, organizations' among
 // them: [@~\-.0-9A-Za-z_]{1,50}.
 func isID(s string) bool {
 	other := func(r rune) bool {
 		return !(isUpper(r) || 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("@~-._", r))
 	}
-	return s != "" && len(s) <= 50 && !strings.ContainsFunc(s, other)
+	return s != "" && len(s) <= maxID && !strings.ContainsFunc(s, other)
 }
 
 // checkBase refuses base URLs that cannot be right. Without an organization
@@ -284,9 +291,9 @@ func checkID(u canonical.Upsert) []canonical.FieldError {
 		}
 	}
 	fe := canonical.FieldError{Pointer: pointer, Field: "id", Code: canonical.FieldInvalid,
-		Message: `rebilly: an id may only have letters, digits and the signs _ @ ~ - . and must not be "." or ".."`}
-	if utf8.RuneCountInString(id) > 50 {
-		fe.Code, fe.Message = canonical.FieldTooLong, "rebilly: an id takes at most 50 characters"
+		Message: "rebilly: an id may only have " + idChars + ` and must not be "." or ".."`}
+	if utf8.RuneCountInString(id) > maxID {
+		fe.Code, fe.Message = canonical.FieldTooLong, fmt.Sprintf("rebilly: an id takes at most %d characters", maxID)
 	}
 	return []canonical.FieldError{fe}
 }
