@@ -412,6 +412,42 @@ func TestZombieIsFenced(t *testing.T) {
 	}
 }
 
+// What timed out may still arrive: once it cannot any more, the newest state is sent
+// once more, though it was confirmed.
+func TestLateArrivalIsRepaired(t *testing.T) {
+	t.Parallel()
+	k := keep(t, func(_ *gateway.Route, c *transport.Config, _ *gateway.Options) { c.Timeout = 100 * time.Millisecond })
+	k.desk.behave(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Name") == "v1" {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, "r-c")
+	})
+	cmd := command(t, "c", "v1")
+	cmd.Wait = 50 * time.Millisecond
+	if _, r := k.put(t, cmd); r.Status != gateway.StatusPending {
+		t.Fatalf("result = %+v, want pending", r)
+	}
+	e, r := k.put(t, command(t, "c", "v2"))
+	if r.Status != gateway.StatusSucceeded {
+		t.Fatalf("result = %+v, want succeeded", r)
+	}
+	again := func() int {
+		n := 0
+		for _, call := range k.desk.calls() {
+			if call == "c:v2" {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "the newest state is sent once more", func() bool { return again() == 2 })
+	if s := k.synced(t, "c"); s.Applied != e.Version || again() != 2 {
+		t.Errorf("applied = %d after %d calls, want %d after two", s.Applied, again(), e.Version)
+	}
+}
+
 // A dead letter of a state that was there before says why it died.
 func TestDeadLetterOfRepetition(t *testing.T) {
 	t.Parallel()

@@ -70,10 +70,11 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Observer is told what became of each route of each upsert. It must be quick
+// Observer is told what became of each delivery. It must be quick
 // and safe for concurrent use.
 type Observer interface {
-	// Result ends one route of one upsert. code is empty if it did not fail.
+	// Result ends one route of one upsert; with a ledger, one delivery, of which a
+	// state may take many. code is empty if it did not fail.
 	Result(route string, status Status, code canonical.Code, took time.Duration)
 	// Delivery ends one delivery from the ledger, for a caller or for the
 	// backlog. uncounted says that it only waited.

@@ -263,7 +263,10 @@ func TestOneOrderInTheLedger(t *testing.T) {
 	entered, release := make(chan struct{}, 10), make(chan struct{})
 	k.desk.behave(func(w http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
-		<-release
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
 		_, _ = io.WriteString(w, "r")
 	})
 	var wg sync.WaitGroup
@@ -280,19 +283,19 @@ func TestOneOrderInTheLedger(t *testing.T) {
 			statuses[i], versions[i] = e.Results[0].Status, e.Version
 		})
 	}
+	accepted := func() int64 {
+		c, err := k.store.Customer(t.Context(), "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Version
+	}
 	start(1)
 	<-entered
-	var last int64
 	for i := 2; i <= 3; i++ {
+		last := accepted()
 		start(i)
-		eventually(t, "the next is accepted", func() bool {
-			c, err := k.Customer(t.Context(), "c")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { last = c.Version }()
-			return last != 0 && c.Version > last
-		})
+		eventually(t, "the next is accepted", func() bool { return accepted() > last })
 	}
 	close(release)
 	wg.Wait()
