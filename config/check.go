@@ -261,8 +261,24 @@ func (c *Config) Warnings() []section.Fault {
 			warnings.Add(at+".breaker.off", "is true: every call waits for a provider that is down")
 		}
 	}
+	warnings = append(warnings, c.sameAccounts()...)
 	slices.SortFunc(warnings, func(a, b section.Fault) int { return cmp.Compare(a.Key, b.Key) })
-	return warnings
+	return c.origins.explain(warnings)
+}
+
+// sameAccounts reports routes that write the same records as another one does.
+// That is not a fault, as one of them may be there to be compared.
+func (c *Config) sameAccounts() (found section.Faults) {
+	names := sortedKeys(c.Routes)
+	for i, name := range names {
+		for _, other := range names[:i] {
+			if sameAccount(c.Routes[name], c.Routes[other]) {
+				found.Add(section.Key("routes", name), "is the same account as %s, with the same provider, base_url, credentials and settings: every customer is written twice", section.Key("routes", other))
+				break
+			}
+		}
+	}
+	return found
 }
 
 // loopback reports whether host is this machine.

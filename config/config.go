@@ -53,6 +53,8 @@ type Config struct {
 	Auth   Auth
 	Ledger Ledger
 	Routes map[string]RouteSpec // by name, at least one
+
+	origins *origins
 }
 
 // Server is the inbound HTTP server.

@@ -252,12 +252,14 @@ routes:
   c: {provider: fake, base_url: "http://[::1]"}
   d: {provider: fake, base_url: http://shop.localhost/x}
   e: {provider: fake, base_url: https://api.example.com}
+  f: {provider: fake, base_url: "https://API.example.com:443/"}
 `)})
 	got := section.Faults(cfg.Warnings()).Error()
 	want := strings.Join([]string{
 		"auth.keys: is empty: whoever reaches the server may read and write customers",
 		"routes.a.base_url: is plain http: credentials and customers travel unencrypted",
 		"routes.a.breaker.off: is true: every call waits for a provider that is down",
+		"routes.f: is the same account as routes.e, with the same provider, base_url, credentials and settings: every customer is written twice",
 		"server.shutdown_timeout: is shorter than server.deadline: a shutdown may cut off requests in flight",
 	}, "\n")
 	if got != want {
@@ -280,13 +282,19 @@ func TestLoadFileFaults(t *testing.T) {
 		{"absent", config.Source{Path: filepath.Join(dir, "none.yaml")}, "configuration file DIR/none.yaml does not exist"},
 		{"directory", config.Source{Path: dir}, "configuration file DIR cannot be read: is a directory"},
 		{"huge", config.Source{Path: huge}, "configuration file DIR/huge.yaml is longer than 4MiB"},
-		{"syntax", config.Source{YAML: []byte("server: {addr: x\nlog: hunter2")}, "configuration file: yaml: line 1: did not find expected ',' or '}'"},
-		{"duplicate key", config.Source{YAML: []byte("log: {}\nlog: {}")}, `configuration file: yaml: unmarshal errors: line 2: mapping key "log" already defined at line 1`},
-		{"scalar", config.Source{YAML: []byte("hunter2")}, "configuration file: is not a mapping of keys to values"},
-		{"list", config.Source{YAML: []byte("- hunter2")}, "configuration file: is not a mapping of keys to values"},
-		{"star", config.Source{YAML: []byte("routes: {a: {credentials: {k: *hunter2}}}")}, "configuration file: yaml: unknown anchor … referenced"},
-		{"odd key", config.Source{YAML: []byte("[hunter2]: x")}, "configuration file: has a mapping key that is not a text"},
-		{"two documents", config.Source{YAML: []byte("# x\n---\nlog: {}\n--- # y\nserver: {}")}, "configuration file: has more than one YAML document; leave out the line ---"},
+		{"syntax", config.Source{YAML: []byte("server: {addr: x\nlog: hunter2")}, "line 1: the configuration file is not good YAML: did not find expected ',' or '}'; separate values by commas, and close the bracket"},
+		{"late syntax", config.Source{Path: "gateway.yaml", YAML: []byte("server:\n  addr: :1\n  deadline: 1s\n  max_body: 'a'b\nlog: hunter2\n")}, "gateway.yaml:4: the configuration file is not good YAML: did not find expected key; indent all keys of a section alike, and put a value that goes on after a quote in quotes as a whole"},
+		{"tab", config.Source{Path: "gateway.yaml", YAML: []byte("server:\n  addr: :1\n\tdeadline: 1s\n")}, "gateway.yaml:3: the configuration file is not good YAML: found a tab character that violates indentation; indent with spaces, not tabs"},
+		{"sign", config.Source{Path: "gateway.yaml", YAML: []byte("server: {}\nlog: @x\n")}, "gateway.yaml:2: the configuration file is not good YAML: found character that cannot start any token; indent with spaces, not tabs, and put a value that begins with @, `, % or a tab in quotes"},
+		{"colon", config.Source{Path: "gateway.yaml", YAML: []byte("# x\nserver:\n  addr: a: b\n")}, "gateway.yaml:3: the configuration file is not good YAML: mapping values are not allowed in this context; indent all keys of a section alike, and put a value that holds a colon and a space in quotes"},
+		{"no colon", config.Source{Path: "gateway.yaml", YAML: []byte("server:\n  addr: b\n  deadline\nlog: {}\n")}, "gateway.yaml:3: the configuration file is not good YAML: could not find expected ':'; write KEY: VALUE, with a space after the colon"},
+		{"open quote", config.Source{Path: "gateway.yaml", YAML: []byte("server:\n  addr: \"b\nlog: {}\n")}, "gateway.yaml:2: the configuration file is not good YAML: found unexpected end of stream; close the quotes"},
+		{"duplicate key", config.Source{Path: "gateway.yaml", YAML: []byte("log: {}\nserver: {}\nlog: {}\nserver: {}")}, "gateway.yaml:3: the configuration file is not good YAML: mapping key \"log\" already defined at line 1; state it once\ngateway.yaml:4: the configuration file is not good YAML: mapping key \"server\" already defined at line 2; state it once"},
+		{"scalar", config.Source{YAML: []byte("hunter2")}, "line 1: the configuration file is not a mapping of keys to values; begin with a section, such as routes:"},
+		{"list", config.Source{YAML: []byte("- hunter2")}, "line 1: the configuration file is not a mapping of keys to values; begin with a section, such as routes:"},
+		{"star", config.Source{YAML: []byte("routes: {a: {credentials: {k: *hunter2}}}")}, "line 1: the configuration file is not good YAML: unknown anchor … referenced; put a value that begins with * in quotes, or define the anchor before"},
+		{"odd key", config.Source{YAML: []byte("[hunter2]: x")}, "line 1: the configuration file has a mapping key that is not a text; put the key in quotes"},
+		{"two documents", config.Source{Path: "gateway.yaml", YAML: []byte("# x\n---\nlog: {}\n--- # y\nserver: {}")}, "gateway.yaml:4: the configuration file has more than one YAML document; leave out the line ---"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

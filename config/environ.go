@@ -74,26 +74,3 @@ func envKey(name string) (key string, ok bool) {
 	}
 	return strings.Join(levels, delimiter), len(levels) > 1
 }
-
-// explain adds to the faults about values from the environment the name of the
-// variable.
-func (e environ) explain(faults section.Faults) section.Faults {
-	for i, f := range faults {
-		for _, key := range upwards(f.Key) {
-			if name, ok := e.names[key]; ok && !strings.Contains(f.Message, name) {
-				faults[i].Message += " (set by " + name + ")"
-				break
-			}
-		}
-		if _, ok := e.names[f.Key]; ok || !strings.Contains(f.Message, "is not known here") {
-			continue
-		}
-		for _, key := range sortedKeys(e.names) {
-			if strings.HasPrefix(key, f.Key+delimiter) {
-				faults[i].Message += " (set by " + e.names[key] + ")"
-				break
-			}
-		}
-	}
-	return faults
-}

@@ -85,7 +85,9 @@ func TestExampleHasEveryKey(t *testing.T) {
 				if key := f.Tag.Get("koanf"); key != "" {
 					keys = append(keys, key)
 				}
-				walk(f.Type)
+				if f.IsExported() {
+					walk(f.Type)
+				}
 			}
 		}
 	}

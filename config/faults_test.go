@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"customer-gateway/config"
@@ -33,8 +35,18 @@ const (
 	nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
+// bySchema matches the faults that the schema finds too: unknown keys, types,
+// closed sets and ranges.
+var bySchema = regexp.MustCompile(`is not known here|is not a route name|: must be (a |an |the SHA|true|more|at least 1$|from 1|sqlite|json|debug|until|read|warn|host:port|32 bytes|1 to 63)`)
+
 func TestLoadFaults(t *testing.T) {
 	t.Parallel()
+	schema, checked := compileSchema(t), atomic.Int64{}
+	t.Cleanup(func() {
+		if n := checked.Load(); n < 25 {
+			t.Errorf("the schema was tried with %d files", n)
+		}
+	})
 	const (
 		text       = "must be a text; put it in quotes"
 		mapping    = "must be a mapping of keys to values"
@@ -226,7 +238,7 @@ func TestLoadFaults(t *testing.T) {
 		{name: "environment against itself", yaml: route(), environ: []string{"GATEWAY_LOG__LEVEL=info", "GATEWAY_LOG__LEVEL__X=y"}, want: []string{
 			"log.level.x: is set by GATEWAY_LOG__LEVEL__X although GATEWAY_LOG__LEVEL sets all of log.level; unset one of them",
 		}},
-		{name: "environment below a value", yaml: route(), environ: []string{"GATEWAY_LOG__LEVEL__X=y"}, want: []string{"log.level: " + text}},
+		{name: "environment below a value", yaml: route(), environ: []string{"GATEWAY_LOG__LEVEL__X=y"}, want: []string{"log.level: " + text + " (set by GATEWAY_LOG__LEVEL__X)"}},
 		{name: "flags", yaml: route(), overrides: map[string]any{"server.adr": ":1", "log.level": "loud", "routes.b": map[string]any{"provider": "fake"}}, want: []string{
 			"log.level: must be debug, info, warn or error", "routes.b.base_url: " + noBase, `server.adr: is not known here; did you mean "addr"?`,
 		}},
@@ -243,6 +255,12 @@ func TestLoadFaults(t *testing.T) {
 			got := strings.ReplaceAll(faults.Error(), dir, "DIR")
 			if want := strings.Join(tt.want, "\n"); got != want {
 				t.Errorf("faults:\n%s\nwant:\n%s", got, want)
+			}
+			if tt.environ == nil && tt.overrides == nil && bySchema.MatchString(got) {
+				checked.Add(1)
+				if schema.Validate(asJSON(t, []byte(tt.yaml))) == nil {
+					t.Error("the schema takes it")
+				}
 			}
 			if strings.Contains(strings.ToLower(strings.ReplaceAll(got, "${HUNTER2}", "")), "hunter2") {
 				t.Errorf("a fault holds a value:\n%s", got)

@@ -17,13 +17,14 @@ func FuzzLoad(f *testing.F) {
 	for _, file := range []string{
 		"", least, route("credentials: {k: '${env:SECRET}'}"), keys("{name: x, sha256: " + foo + ", scopes: [read], routes: ['*']}"),
 		"routes: {a: {limit: {rate: 5/s}, settings: {x: {y: [1, 2.5, null, 2026-01-01]}}}}", "a: &a [*a]", "? [1]\n: 2", "1: 2\n.nan: 3", "<<: {a: b}",
+		"a: &a {b: 1}\nroutes: {x: {<<: [*a, *a], <<: *a}}", "log: {}\nlog: {}\nauth: {", "a:\n\t- b",
 		"routes: !!binary aGk=", "server: {max_in_flight: 99999999999999999999}", "{routes: {a: {breaker: {failure_ratio: 1e400}}}}",
 	} {
 		f.Add([]byte(file), "ROUTES__A__CREDENTIALS__K=${env:SECRET}")
 		f.Add([]byte(file), "ROUTES=")
 	}
 	f.Fuzz(func(t *testing.T, file []byte, variable string) {
-		src := config.Source{YAML: append([]byte{}, file...), Environ: []string{"SECRET=s3cr3t-v4lue", "GATEWAY_" + variable}}
+		src := config.Source{Path: "gateway.yaml", YAML: append([]byte{}, file...), Environ: []string{"SECRET=s3cr3t-v4lue", "GATEWAY_" + variable}}
 		cfg, err := config.Load(src)
 		again, errAgain := config.Load(src)
 		if (cfg == nil) != (again == nil) || (err == nil) != (errAgain == nil) || err != nil && err.Error() != errAgain.Error() {
@@ -35,7 +36,7 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("Load = %+v, %v; want faults alone", cfg, err)
 			}
 			for _, fault := range faults {
-				if fault.Message == "" || strings.ContainsAny(fault.Key, "\n\r") || strings.Contains(fault.Message, "s3cr3t-v4lue") {
+				if fault.Message == "" || strings.ContainsAny(fault.Key+fault.Place, "\n\r") || strings.Contains(fault.Message, "s3cr3t-v4lue") {
 					t.Errorf("unfit fault %q: %q", fault.Key, fault.Message)
 				}
 			}
@@ -58,5 +59,10 @@ func FuzzLoad(f *testing.F) {
 			t.Error("no routes")
 		}
 		cfg.Warnings()
+		for _, risk := range config.Audit(cfg, nil) {
+			if strings.Contains(risk.String(), "s3cr3t-v4lue") {
+				t.Errorf("a risk holds a secret: %v", risk)
+			}
+		}
 	})
 }

@@ -15,13 +15,15 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 
+	"customer-gateway/adapters/provider"
 	"customer-gateway/config/section"
 )
 
 // Source says where a configuration is read from. The zero Source has none, so
 // that Load of it reports what is needed at least.
 type Source struct {
-	// Path names the YAML file; empty means no file.
+	// Path names the YAML file; empty means no file. Faults say where in it they
+	// are.
 	Path string
 	// YAML is the file's content if it is not to be read from Path.
 	YAML []byte
@@ -30,6 +32,8 @@ type Source struct {
 	// Overrides are the flags: values, or whole sections, by full key
 	// ("server.addr").
 	Overrides map[string]any
+	// Flag is what sets Overrides, for messages: "--set".
+	Flag string
 }
 
 // maxFile bounds the configuration file, in bytes.
@@ -41,6 +45,36 @@ const delimiter = "."
 // Load reads and checks a configuration. The error is section.Faults: all that
 // is wrong, unless the file cannot be read or is not YAML at all.
 func Load(src Source) (*Config, error) {
+	cfg, faults := read(src)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// LoadAndOpen is Load and then Open, but its error holds all that either finds:
+// a route without faults of its own is opened even if others have some.
+func LoadAndOpen(src Source, providers []provider.Provider) (*Config, []Route, error) {
+	cfg, faults := read(src)
+	if cfg == nil {
+		return nil, nil, faults.Err()
+	}
+	bad := map[string]bool{}
+	for _, f := range faults {
+		for _, key := range upwards(f.Key) {
+			bad[key] = true
+		}
+	}
+	routes, found := openAll(cfg, providers, func(name string) bool { return !bad[section.Key("routes", name)] })
+	if err := append(faults, found...).Err(); err != nil {
+		return nil, nil, err
+	}
+	return cfg, routes, nil
+}
+
+// read returns the configuration and all that is wrong with it. It is nil if
+// there is none to speak of.
+func read(src Source) (*Config, section.Faults) {
 	file := src.YAML
 	if file == nil && src.Path != "" {
 		var err error
@@ -52,26 +86,27 @@ func Load(src Source) (*Config, error) {
 	env := readEnviron(src.Environ, &faults)
 	tree, err := merge(file, env.values, src.Overrides)
 	if err != nil {
-		return nil, section.Faults{{Message: strings.TrimSpace("configuration file "+src.Path) + ": " + err.Error()}}
+		return nil, syntaxFaults(src.Path, file, err)
 	}
 	refs := references{variables: env.variables}
 	tree, _ = refs.expand(nil, tree).(map[string]any)
 	faults = append(faults, refs.faults...)
 
 	cfg, wrong := decode(tree)
+	pointHome(wrong)
 	faults = addNew(faults, wrong)
 	faults = addNew(faults, cfg.check())
-	if err := env.explain(faults).Err(); err != nil {
-		return nil, err
+	if src.Path != "" || len(env.names) > 0 || len(src.Overrides) > 0 {
+		cfg.origins = &origins{file: readPlaces(src.Path, file), variables: env.names, overrides: src.Overrides, flag: src.Flag}
 	}
-	return cfg, nil
+	return cfg, cfg.origins.explain(faults)
 }
 
 // merge lays the sources over one another.
 func merge(file []byte, environ, overrides map[string]any) (map[string]any, error) {
 	k := koanf.New(delimiter)
 	if secondDocument.Match(file) {
-		return nil, errors.New("has more than one YAML document; leave out the line ---")
+		return nil, errDocuments
 	}
 	if err := k.Load(content(file), yaml.Parser()); err != nil {
 		return nil, readable(err)
@@ -96,9 +131,11 @@ func (c content) ReadBytes() ([]byte, error) { return c, nil }
 // Read is not called: content comes with a parser.
 func (c content) Read() (map[string]any, error) { return nil, errors.ErrUnsupported }
 
+var errDocuments = errors.New("has more than one YAML document")
+
 // secondDocument matches a document marker after content: the YAML parser would
 // ignore what follows it.
-var secondDocument = regexp.MustCompile(`(?m)^[^#%\s-][^\n]*\n(?s:.*\n)?---(\s|$)`)
+var secondDocument = regexp.MustCompile(`(?m)^[^#%\s-][^\n]*\n(?s:.*\n)?(---)(?:\s|$)`)
 
 // yamlQuote is where the YAML parser quotes the document, which may be a secret.
 var yamlQuote = regexp.MustCompile("`[^`]*`|(anchor )'[^']*'")

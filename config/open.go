@@ -1,8 +1,13 @@
 package config
 
 import (
+	"maps"
 	"math"
+	"net"
 	"net/url"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"customer-gateway/adapters/provider"
@@ -51,6 +56,15 @@ const defaultConcurrency = 16
 // Open opens every route of cfg with its provider and returns the routes sorted
 // by name. The error is section.Faults: everything that any provider found.
 func Open(cfg *Config, providers []provider.Provider) ([]Route, error) {
+	routes, faults := openAll(cfg, providers, func(string) bool { return true })
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return routes, nil
+}
+
+// openAll opens the routes that are to be opened.
+func openAll(cfg *Config, providers []provider.Provider, wanted func(name string) bool) ([]Route, section.Faults) {
 	byName := make(map[string]provider.Provider, len(providers))
 	for _, p := range providers {
 		byName[p.Name] = p
@@ -58,19 +72,49 @@ func Open(cfg *Config, providers []provider.Provider) ([]Route, error) {
 	var faults section.Faults
 	routes := make([]Route, 0, len(cfg.Routes))
 	for _, name := range sortedKeys(cfg.Routes) {
+		if !wanted(name) {
+			continue
+		}
 		route, err := open(name, cfg.Routes[name], byName)
 		if err != nil {
 			var found section.Faults
 			found.Join(err)
-			faults = append(faults, found.Under(section.Key("routes", name))...)
+			faults = append(faults, stated(found).Under(section.Key("routes", name))...)
 			continue
 		}
 		routes = append(routes, route)
 	}
-	if err := faults.Err(); err != nil {
-		return nil, err
+	return routes, cfg.origins.explain(faults)
+}
+
+// stated drops what is said to be needed because what is stated could not be read.
+func stated(faults section.Faults) section.Faults {
+	times := map[string]int{}
+	for _, f := range faults {
+		times[f.Key]++
 	}
-	return routes, nil
+	return slices.DeleteFunc(faults, func(f section.Fault) bool {
+		return times[f.Key] > 1 && (strings.HasPrefix(f.Message, "is required") || strings.HasPrefix(f.Message, "is missing"))
+	})
+}
+
+// sameAccount reports whether two routes write the same records.
+func sameAccount(a, b RouteSpec) bool {
+	return a.Provider == b.Provider && account(a.BaseURL) == account(b.BaseURL) && maps.Equal(a.Credentials, b.Credentials) &&
+		(len(a.Settings) == 0 && len(b.Settings) == 0 || reflect.DeepEqual(a.Settings, b.Settings))
+}
+
+// account returns a base URL in the one form of all that mean the same.
+func account(raw string) string {
+	u, fault := parseBase(raw)
+	if fault != "" {
+		return raw
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port) + u.EscapedPath()
 }
 
 func open(name string, spec RouteSpec, providers map[string]provider.Provider) (Route, error) {

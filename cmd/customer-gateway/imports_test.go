@@ -84,6 +84,7 @@ var homes = map[string]string{
 	"pgregory.net/rapid":                    "gateway/ledger/ledgertest",
 	"github.com/knadh/koanf":                "config",
 	"github.com/go-viper/mapstructure/v2":   "config/section",
+	"go.yaml.in/yaml/v3":                    "config",
 	"github.com/spf13/cobra":                "cmd/customer-gateway",
 	"github.com/mattn/go-isatty":            "cmd/customer-gateway",
 	"github.com/schollz/progressbar/v3":     "cmd/customer-gateway",

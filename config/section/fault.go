@@ -18,14 +18,20 @@ type Fault struct {
 	// Message says what is wrong and the way out, as the rest of a sentence that
 	// begins with the key: "must be more than 0". It never holds a secret.
 	Message string
+	// Place is where the value was written, "gateway.yaml:12:5", if that is known.
+	Place string
 }
 
-// Error returns "key: message".
+// Error returns "place: key: message".
 func (f Fault) Error() string {
-	if f.Key == "" {
-		return f.Message
+	text := f.Message
+	if f.Key != "" {
+		text = f.Key + ": " + text
 	}
-	return f.Key + ": " + f.Message
+	if f.Place != "" {
+		text = f.Place + ": " + text
+	}
+	return text
 }
 
 // Faults is everything that is wrong, sorted by key where Err returned it. The
@@ -77,7 +83,8 @@ func (fs *Faults) Join(errs ...error) {
 func (fs Faults) Under(at string) Faults {
 	moved := make(Faults, len(fs))
 	for i, f := range fs {
-		moved[i] = Fault{Key: strings.TrimSuffix(at+"."+f.Key, "."), Message: f.Message}
+		f.Key = strings.TrimSuffix(at+"."+f.Key, ".")
+		moved[i] = f
 	}
 	return moved
 }
