@@ -286,7 +286,7 @@ func untilRetry(e *canonical.Error) time.Duration {
 // conflict is the error of a remote id that belongs to another customer.
 func conflict(provider string) *canonical.Error {
 	return &canonical.Error{Code: canonical.UpstreamIdentityConflict, Provider: provider,
-		Message: "the provider's record belongs to another customer already: two customers share what this provider knows customers by"}
+		Message: "the provider's record belongs to another customer already, since both state the same keys there, such as an e-mail address; give each its own"}
 }
 
 // recordHolds are worth a note: after a restart, nobody calls earlier either.

@@ -162,8 +162,7 @@ func (g *Gateway) keep(ctx context.Context, routes []*route, cmd Command) (*Enve
 		case p.Lease != nil:
 			flights[i] = out.fly(func(ctx context.Context, f *flight) { g.carry(ctx, r, &base, p.Lease, &f.result, live) })
 		case cmd.Async:
-			e.Results[i].of(r)
-			e.Results[i].pend(r.closed(), p.NextAt)
+			e.Results[i] = g.parked(ctx, r, base.ID, got.Version, p.NextAt)
 			r.wake()
 		default:
 			flights[i] = out.fly(func(ctx context.Context, f *flight) {
@@ -322,12 +321,7 @@ func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string,
 	news := g.news.join(here)
 	defer g.news.leave(here, news)
 	for {
-		slot, err := g.store.Slot(ctx, r.Name, customer)
-		if err != nil {
-			return unreadable(r, canonical.AsError(err))
-		}
-		result, final := resultOf(&slot, version)
-		result.of(r)
+		result, slot, final := g.stand(ctx, r, customer, version)
 		if final {
 			return result
 		}
@@ -341,6 +335,33 @@ func (g *Gateway) await(waiting, ctx context.Context, r *route, customer string,
 		}
 		hear(waiting, news, rest)
 	}
+}
+
+// stand reads what has become of a version at a route, and whether that is its end.
+func (g *Gateway) stand(ctx context.Context, r *route, customer string, version int64) (result Result, slot ledger.Slot, final bool) {
+	slot, err := g.store.Slot(ctx, r.Name, customer)
+	if err != nil {
+		return unreadable(r, canonical.AsError(err)), slot, true
+	}
+	result, final = resultOf(&slot, version)
+	result.of(r)
+	return result, slot, final
+}
+
+// parked is the result of a version that was accepted and is left to the backlog.
+// Until next, somebody is at work on its slot, or it rests for a reason.
+func (g *Gateway) parked(ctx context.Context, r *route, customer string, version int64, next time.Time) (result Result) {
+	slot, final := ledger.Slot{State: ledger.Due, NextAt: next}, false
+	if next.After(g.store.Now()) {
+		result, slot, final = g.stand(ctx, r, customer, version)
+	} else {
+		result.of(r)
+		result.pend(nil, next)
+	}
+	if !final {
+		g.resting(r, &slot, &result)
+	}
+	return result
 }
 
 // hear waits for news, for as long as rest if that is positive, or until ctx ends.
@@ -365,7 +386,7 @@ func (g *Gateway) resting(r *route, slot *ledger.Slot, result *Result) (rest tim
 		return 0, true
 	}
 	if closed := r.closed(); closed != nil {
-		result.Err = closed
+		result.Err, result.NextAttemptAt = closed, time.Time{}
 		return 0, false
 	}
 	rest = slot.NextAt.Sub(g.store.Now())
@@ -484,6 +505,9 @@ func (g *Gateway) envelope(op *ledger.Operation) *Envelope {
 		}
 		if r := g.find(op.Routes[i]); r != nil {
 			e.Results[i].of(r)
+			if e.Results[i].Status == StatusPending {
+				g.resting(r, &op.Slots[i], &e.Results[i])
+			}
 		}
 	}
 	e.Outcome = outcomeOf(e.Results)

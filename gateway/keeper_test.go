@@ -255,6 +255,32 @@ func TestAsync(t *testing.T) {
 	k.synced(t, "c")
 }
 
+// Who does not wait is told when the gateway goes on, and why not at once: behind
+// another upsert it goes on when that has ended, not when its lease would.
+func TestAsyncBehindAnother(t *testing.T) {
+	t.Parallel()
+	k := keep(t, func(r *gateway.Route, _ *transport.Config, _ *gateway.Options) { r.Base = time.Hour })
+	entered, release := k.desk.holding(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	first := make(chan struct{})
+	cmd := command(t, "c", "v1")
+	go func() {
+		defer close(first)
+		_, _ = k.Upsert(context.Background(), cmd)
+	}()
+	<-entered
+	cmd = command(t, "c", "v2")
+	cmd.Async = true
+	if _, r := k.put(t, cmd); r.Status != gateway.StatusPending || !r.NextAttemptAt.IsZero() {
+		t.Errorf("behind a delivery: %+v, want pending, at a time that is not known", r)
+	}
+	release()
+	<-first
+	_, r := k.put(t, cmd)
+	if r.Status != gateway.StatusPending || r.Err == nil || r.Err.Code != canonical.UpstreamUnavailable || time.Until(r.NextAttemptAt) < time.Minute {
+		t.Errorf("at rest: %+v, want pending because of the last attempt, until the rest is over", r)
+	}
+}
+
 // A caller who comes while another upsert of the customer is under way waits for
 // his turn; of those who wait, the newest state is sent.
 func TestOneOrderInTheLedger(t *testing.T) {
@@ -455,9 +481,24 @@ func TestPause(t *testing.T) {
 	}
 	cmd := command(t, "c", "v1")
 	cmd.Wait = 100 * time.Millisecond
-	_, r := k.put(t, cmd)
+	e, r := k.put(t, cmd)
 	if r.Status != gateway.StatusPending || r.Err == nil || r.Err.Code != canonical.RoutePaused {
 		t.Errorf("result = %+v, want pending because the route is paused", r)
+	}
+	// Whoever asks is told why, and no time that is not kept.
+	c, err := k.Customer(t.Context(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Routes[0]; s.Err == nil || s.Err.Code != canonical.RoutePaused || !s.NextAttemptAt.IsZero() {
+		t.Errorf("sync state = %+v, want that the route is paused", s)
+	}
+	op, err := k.Operation(t.Context(), e.OperationID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := op.Results[0]; r.Err == nil || r.Err.Code != canonical.RoutePaused || !r.NextAttemptAt.IsZero() {
+		t.Errorf("operation = %+v, want that the route is paused", r)
 	}
 	k.stop(t)
 	k.start(t, nil)

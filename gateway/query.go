@@ -48,10 +48,14 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 			Route: slot.Route, Desired: slot.Desired, Applied: slot.Applied, AppliedAt: slot.AppliedAt,
 			RemoteID: slot.RemoteID, Attempts: slot.Attempts, State: Pending,
 		}
+		result, _ := resultOf(slot, slot.Desired)
+		if slot.State == ledger.Due { // also if it has to be confirmed once more
+			result.NextAttemptAt = slot.NextAt
+		}
 		if r := g.find(slot.Route); r != nil {
 			s.Provider = r.provider
+			g.resting(r, slot, &result)
 		}
-		result, _ := resultOf(slot, slot.Desired)
 		s.Warnings = result.Warnings
 		switch slot.State {
 		case ledger.Idle:
@@ -61,10 +65,8 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 			s.State = Dead
 			_, s.Err = lastOf(slot) // also if it was sent once more after it was there
 			continue
-		case ledger.Due:
-			s.NextAttemptAt = slot.NextAt
 		}
-		s.Err = result.Err
+		s.Err, s.NextAttemptAt = result.Err, result.NextAttemptAt
 	}
 	if state, err := canonical.DecodeCustomer(id, known.Payload); err == nil {
 		base := canonical.NewUpsert(state)
