@@ -96,6 +96,9 @@ func (d *decoder) document(c *Customer) error {
 		return err
 	case jsontext.KindBeginObject:
 	default:
+		if _, err := d.json.ReadToken(); err != nil {
+			return err // it only begins like a value
+		}
 		return fmt.Errorf("must be a JSON object, not %s", kindName(kind))
 	}
 	if err := d.object(reflect.ValueOf(c).Elem(), &root); err != nil {

@@ -121,6 +121,17 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// What only begins like a value is told as what it is.
+func TestDecodeCustomerTellsTextFromNull(t *testing.T) {
+	t.Parallel()
+	for doc, want := range map[string]string{"not json": "not valid JSON", "null": "not null", "[]": "not a list"} {
+		_, err := DecodeCustomer("c1", []byte(doc))
+		if e := AsError(err); e == nil || len(e.Fields) != 1 || !strings.Contains(e.Fields[0].Message, want) {
+			t.Errorf("%s: error = %+v, want one that says %q", doc, e, want)
+		}
+	}
+}
+
 // TestDecodeLimits holds every limit from both sides.
 func TestDecodeLimits(t *testing.T) {
 	t.Parallel()
