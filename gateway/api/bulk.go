@@ -62,6 +62,9 @@ func (a *api) bulkCustomers(c *gin.Context) {
 	if err == nil {
 		err = refuseConditions(c.Request.Header, durable)
 	}
+	if err == nil {
+		err = a.configured("routes", o.asked...) // else every line would be refused for it
+	}
 	if err != nil {
 		_ = c.Error(err)
 		return

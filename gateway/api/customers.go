@@ -198,7 +198,8 @@ func (a *api) getCustomer(c *gin.Context) {
 		wire.Routes = append(wire.Routes, w)
 	}
 	if len(wire.Routes) == 0 {
-		_ = c.Error(&canonical.Error{Code: canonical.RequestNotFound, Message: "nothing is known of this customer"})
+		// As the ledger says it: the key is not told of what others have.
+		_ = c.Error(&canonical.Error{Code: canonical.RequestNotFound, Message: "the ledger holds nothing about this customer"})
 		return
 	}
 	c.Writer.Header()["Etag"] = []string{etag(known.Version)}
@@ -280,6 +281,20 @@ func (a *api) allowed(key *Key) ([]string, error) {
 		return nil, &canonical.Error{Code: canonical.CallerForbidden, Message: "the key may use none of the routes"}
 	}
 	return names, nil
+}
+
+// configured refuses names that are no routes; field is what named them.
+func (a *api) configured(field string, names ...string) error {
+	var unknown []canonical.FieldError
+	for _, name := range names {
+		if _, found := a.Gateway.Route(name); !found {
+			unknown = append(unknown, canonical.FieldError{Field: field, Code: canonical.FieldInvalid, Message: fmt.Sprintf("there is no route %q; GET /v1/routes lists them", cut(name))})
+		}
+	}
+	if unknown == nil {
+		return nil
+	}
+	return &canonical.Error{Code: canonical.RequestNotFound, Fields: unknown, Message: "a route that is named is not configured: see errors"}
 }
 
 // maxGrow is the most that is set aside for a body because of what its header

@@ -71,6 +71,9 @@ func (a *api) getDeadLetters(c *gin.Context) {
 		filter.Limit = limit + 1 // to see whether there are more
 		found, err = a.Gateway.DeadLetters(c.Request.Context(), filter)
 	}
+	if err == nil && len(found) == 0 {
+		err = a.mistyped(&filter)
+	}
 	if err != nil {
 		_ = c.Error(err)
 		return
@@ -129,6 +132,9 @@ func (a *api) replayDeadLetters(c *gin.Context) {
 	if err == nil {
 		n, err = a.Gateway.Replay(c.Request.Context(), filter)
 	}
+	if err == nil && n == 0 {
+		err = a.mistyped(&filter)
+	}
 	if err != nil {
 		_ = c.Error(err)
 		return
@@ -136,6 +142,15 @@ func (a *api) replayDeadLetters(c *gin.Context) {
 	writeJSON(c, http.StatusOK, struct {
 		Replayed int `json:"replayed"`
 	}{n})
+}
+
+// mistyped refuses a filter that has found nothing if its route is not configured.
+// What a route has left that was configured once is found.
+func (a *api) mistyped(f *ledger.Filter) error {
+	if f.Route == "" {
+		return nil
+	}
+	return a.configured("route", f.Route)
 }
 
 // limitTo limits a filter to the routes that the key may use.

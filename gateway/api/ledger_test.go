@@ -64,6 +64,7 @@ func TestLedgerRefusals(t *testing.T) {
 		request *http.Request
 		code    canonical.Code
 		field   string // or pointer, of the first of errors[]
+		detail  string // or the beginning of it
 		header  []string
 	}{
 		{name: "If-Match without quotes", request: put(customerPath, customer, "If-Match", "7"), code: canonical.RequestMalformed},
@@ -113,6 +114,7 @@ func TestLedgerRefusals(t *testing.T) {
 		{name: "replay null", request: call("POST", replay, `{"route":null}`), code: canonical.RequestInvalid, field: "/route"},
 		{name: "replay since", request: call("POST", replay, `{"since":1}`), code: canonical.RequestInvalid, field: "/since"},
 		{name: "replay code", request: call("POST", replay, `{"route":"april","code":"nope"}`), code: canonical.RequestInvalid, field: "/code"},
+		{name: "replay empty", request: call("POST", replay, " "), code: canonical.RequestMalformed, detail: "the body is empty"},
 		{name: "replay list", request: call("POST", replay, `[]`), code: canonical.RequestMalformed},
 		{name: "replay not JSON", request: call("POST", replay, `{`), code: canonical.RequestMalformed},
 
@@ -130,6 +132,7 @@ func TestLedgerRefusals(t *testing.T) {
 		{name: "bulk compressed", request: bulkRequest("{}", "Content-Encoding", "gzip"), code: canonical.RequestUnsupportedMedia},
 		{name: "bulk If-Match", request: bulkRequest("{}", "If-Match", "*"), code: canonical.RequestInvalid},
 		{name: "bulk key", request: bulkRequest("{}", "Idempotency-Key", "a b"), code: canonical.RequestMalformed},
+		{name: "bulk unknown route", request: call("POST", "/v1/customers/bulk?routes=april,nope", "{}", "Content-Type", ndjson), code: canonical.RequestNotFound, field: "routes"},
 		{name: "bulk query", request: call("POST", "/v1/customers/bulk?wait=1", ""), code: canonical.RequestInvalid, field: "wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,6 +142,9 @@ func TestLedgerRefusals(t *testing.T) {
 			a := wantProblem(t, w, tt.code)
 			if w.Code != tt.code.Info().Status {
 				t.Errorf("status = %d", w.Code)
+			}
+			if !strings.HasPrefix(a.Detail, tt.detail) {
+				t.Errorf("detail = %q, want %q", a.Detail, tt.detail)
 			}
 			if tt.field != "" && (len(a.Errors) == 0 || a.Errors[0].Field+a.Errors[0].Pointer != tt.field) {
 				t.Errorf("errors = %v, want one about %s", a.Errors, tt.field)
@@ -291,6 +297,39 @@ func TestDeadLettersArePaged(t *testing.T) {
 	}
 }
 
+// A route that is misspelt is no route without dead letters.
+func TestDeadLettersOfNoRoute(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		route  string
+		some   bool // it has dead letters
+		status int
+	}{
+		{"april", false, 200},
+		{"nope", false, 404},
+		{"removed", true, 200},
+	} {
+		for _, r := range []*http.Request{
+			get("/v1/dead-letters?route=" + tt.route),
+			call("POST", "/v1/dead-letters/replay", `{"route":"`+tt.route+`"}`),
+		} {
+			g := stored()
+			if !tt.some {
+				g.dead, g.count = nil, [2]int{}
+			}
+			w := do(open(g, Options{}), r)
+			if w.Code != tt.status {
+				t.Errorf("%s %s: status = %d, want %d:\n%s", r.Method, r.URL, w.Code, tt.status, w.Body)
+			}
+			if tt.status == 404 {
+				if p := wantProblem(t, w, canonical.RequestNotFound); len(p.Errors) != 1 || p.Errors[0].Field != "route" {
+					t.Errorf("errors = %v, want one about the route", p.Errors)
+				}
+			}
+		}
+	}
+}
+
 func TestCursorsKeepAnything(t *testing.T) {
 	t.Parallel()
 	for _, at := range []ledger.Cursor{
@@ -319,7 +358,7 @@ func TestKeysSeeTheirRoutes(t *testing.T) {
 		lacks   string
 	}{
 		{"customer", get(customerPath), "april", 200, "customer cust-1", `"gone"`, "magento"},
-		{"customer elsewhere", get(customerPath), "other", 404, "customer cust-1", "request.not_found", "magento"},
+		{"customer elsewhere", get(customerPath), "other", 404, "customer cust-1", "the ledger holds nothing about this customer", "magento"},
 		{"customer, no routes", get(customerPath), "none", 404, "customer cust-1", "request.not_found", "magento"},
 		{"operation", get("/v1/operations/op_1"), "april", 200, "operation op_1", `"april"`, "magento"},
 		{"operation elsewhere", get("/v1/operations/op_1"), "other", 404, "operation op_1", "request.not_found", "magento"},

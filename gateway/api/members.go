@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +57,9 @@ func object(body []byte) (canonical.Value, error) {
 
 // unreadable says what is wrong with JSON that cannot be read.
 func unreadable(err error) error {
+	if errors.Is(err, io.EOF) {
+		return &canonical.Error{Code: canonical.RequestMalformed, Message: "the body is empty; send one JSON object", Err: err}
+	}
 	return &canonical.Error{Code: canonical.RequestMalformed, Err: err,
 		Message: "the body is not readable JSON: " + canonical.CleanText(strings.TrimPrefix(err.Error(), "jsontext: "))}
 }
