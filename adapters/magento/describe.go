@@ -22,6 +22,7 @@ func (a *Adapter) Describe(bool) ([]canonical.Capability, error) {
 		lossy("/name/formatted", "held where it says no more than the parts of the name"),
 		{Field: "/organization/name", Support: canonical.Lossy, How: "as the company of addresses that state none", To: []string{"addresses[].company"}},
 		lossy("/emails/*/primary", "chooses the address that is sent"),
+		lossy("/taxIds/*/value", "one number only: the primary one, else the first"),
 		lossy("/taxIds/*/primary", "chooses the number that is sent"),
 		lossy("/taxIds/*/type", "held of the number that is sent if it is eu_vat"),
 		lossy("/taxIds/*/country", "held where the number that is sent begins with it"),
@@ -40,7 +41,8 @@ func (a *Adapter) Describe(bool) ([]canonical.Capability, error) {
 	}
 	if a.config.TelephoneFallback {
 		remarks = append(remarks,
-			lossy("/phoneNumbers/*/value", "one number at addresses that state none, and a fax at the primary address"),
+			mapping.Remark{Field: "/phoneNumbers/*/value", Support: canonical.Lossy, To: []string{"addresses[].telephone", "addresses[].fax"},
+				How: "one number at addresses that state none, and a fax at the primary address"},
 			lossy("/phoneNumbers/*/primary", "chooses the number for addresses that state none"),
 			mapping.Remark{Field: "/addresses/*/phoneNumber", Or: []string{"/phoneNumbers/*/value"}})
 	} else {
