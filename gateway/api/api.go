@@ -84,8 +84,8 @@ import (
 // Gateway is what the API serves; *gateway.Gateway is one. Its errors are
 // *canonical.Error or wrap one.
 type Gateway interface {
-	// Durable reports whether there is a ledger. Without one, only Upsert, Route
-	// and Routes are called, and Pause and Resume.
+	// Durable reports whether there is a ledger. Without one, only Upsert, Route,
+	// Routes and Capabilities are called, and Pause and Resume.
 	Durable() bool
 	// Upsert reports per route what became of the customer; an error means that
 	// nothing was sent.
@@ -113,6 +113,9 @@ type Gateway interface {
 	Routes() []gateway.RouteState
 	// Route returns the state of one route and whether there is one.
 	Route(name string) (gateway.RouteState, bool)
+	// Capabilities returns what one route holds of a customer, and whether it is
+	// configured.
+	Capabilities(name string) (gateway.Capabilities, bool)
 }
 
 // Metrics is told of every request and answers scrapes. Its methods must be quick
@@ -228,6 +231,7 @@ func New(opts Options) http.Handler {
 	}
 	read("/v1/routes", a.getRoutes)
 	read("/v1/routes/:route", a.getRoute)
+	read("/v1/routes/:route/capabilities", a.getCapabilities)
 	write(http.MethodPost, "/v1/routes/:route/pause", a.pauseRoute)
 	write(http.MethodPost, "/v1/routes/:route/resume", a.resumeRoute)
 	write(http.MethodPost, "/v1/routes/:route/resync", a.stored, a.resyncRoute)

@@ -198,6 +198,14 @@ func (f *fake) Route(name string) (gateway.RouteState, bool) {
 	return gateway.RouteState{}, false
 }
 
+func (f *fake) Capabilities(name string) (gateway.Capabilities, bool) {
+	r, found := f.Route(name)
+	return gateway.Capabilities{Route: r.Name, Provider: r.Provider, Kinds: []canonical.KindCapabilities{
+		{Kind: "person", Fields: []canonical.Capability{{Field: "/note", Support: canonical.Held, Required: canonical.Optional, MaxLength: 200, To: []string{"comment"}}}},
+		{Kind: "organization", Refused: "magento: takes persons only", Fields: []canonical.Capability{}},
+	}}, found
+}
+
 // good answers that one route was updated.
 func good() *fake {
 	return &fake{outcome: gateway.OutcomeComplete, results: []gateway.Result{succeeded("april", canonical.ActionUpdated)}}
@@ -376,6 +384,8 @@ func TestRefusals(t *testing.T) {
 
 		{name: "unknown parameter", request: put(customerPath+"?route=april", customer), code: canonical.RequestInvalid, status: 422, field: "route"},
 		{name: "unknown parameter on a read", request: get("/v1/routes?x=1"), code: canonical.RequestInvalid, status: 422, field: "x"},
+		{name: "unknown route's capabilities", request: get("/v1/routes/nope/capabilities"), code: canonical.RequestNotFound, status: 404},
+		{name: "unknown parameter on capabilities", request: get("/v1/routes/april/capabilities?x=1"), code: canonical.RequestInvalid, status: 422, field: "x"},
 		{name: "unknown parameter on a route", request: get("/v1/routes/april?x=1"), code: canonical.RequestInvalid, status: 422, field: "x"},
 		{name: "unknown parameter on errors", request: get("/v1/errors?x=1"), code: canonical.RequestInvalid, status: 422, field: "x"},
 		{name: "unknown parameter on an error", request: get("/v1/errors/upstream.busy?x=1"), code: canonical.RequestInvalid, status: 422, field: "x"},
@@ -540,6 +550,16 @@ func TestRoutes(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &r); err != nil || r.Route != "magento-de" || r.Provider != "magento" {
 		t.Errorf("one route = %v, %v:\n%s", r, err, w.Body)
 	}
+}
+
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	h := open(good(), Options{})
+	w := do(h, get("/v1/routes/magento%2Dde/capabilities"))
+	if w.Code != http.StatusOK {
+		t.Fatalf("status = %d", w.Code)
+	}
+	golden(t, "capabilities.json", w)
 }
 
 func TestErrors(t *testing.T) {

@@ -66,6 +66,7 @@ func TestAuthentication(t *testing.T) {
 		{name: "no routes", header: []string{"X-API-Key", "none"}, code: refused},
 		{name: "read own route", method: "GET", target: "/v1/routes/april", header: []string{"X-API-Key", "april-only"}},
 		{name: "read another route", method: "GET", target: "/v1/routes/magento-de", header: []string{"X-API-Key", "april-only"}, code: refused},
+		{name: "read what another route holds", method: "GET", target: "/v1/routes/magento-de/capabilities", header: []string{"X-API-Key", "april-only"}, code: refused},
 		{name: "read an unknown route", method: "GET", target: "/v1/routes/nope", header: []string{"X-API-Key", "april-only"}, code: refused},
 
 		{name: "errors are open", method: "GET", target: "/v1/errors"},

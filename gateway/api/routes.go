@@ -37,6 +37,17 @@ func (a *api) getRoute(c *gin.Context) {
 	writeJSON(c, http.StatusOK, r)
 }
 
+// getCapabilities shows what the route holds of a customer.
+func (a *api) getCapabilities(c *gin.Context) {
+	r, err := a.route(c)
+	if err != nil {
+		_ = c.Error(err)
+		return
+	}
+	capabilities, _ := a.Gateway.Capabilities(r.Name)
+	writeJSON(c, http.StatusOK, capabilities)
+}
+
 // route returns the route that the path names, if the key may use it.
 func (a *api) route(c *gin.Context) (gateway.RouteState, error) {
 	name, err := param(c, "route")
