@@ -67,7 +67,8 @@ Begin with: customer-gateway demo`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(p.demoCommand(), p.serveCommand(), p.checkCommand(), p.sandboxCommand(), p.healthCommand(), p.versionCommand(),
-		p.statusCommand(), p.deadLettersCommand(), p.replayCommand(), p.importCommand(), p.backupCommand())
+		p.statusCommand(), p.deadLettersCommand(), p.replayCommand(), p.importCommand(), p.backupCommand(),
+		p.capabilitiesCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
