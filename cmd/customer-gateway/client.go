@@ -43,9 +43,14 @@ const maxAnswer = 64 << 20
 type target struct{ url, keyFile string }
 
 func (t *target) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.url, "url", "", "base URL of the gateway (default $"+envURL+" or "+defaultURL+")")
+	t.registerURL(cmd)
 	// There is no flag for the key itself: everyone on the machine would see it.
 	cmd.Flags().StringVar(&t.keyFile, "key-file", "", "file that holds the API key (default $"+envKey+")")
+}
+
+// registerURL is register for a command that needs no key.
+func (t *target) registerURL(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.url, "url", "", "base URL of the gateway (default $"+envURL+" or "+defaultURL+")")
 }
 
 // client calls a running gateway.
@@ -57,6 +62,18 @@ type client struct {
 
 // dial returns a client of the gateway. It does not connect yet.
 func (p *program) dial(t target) (*client, error) {
+	c, err := p.locate(t)
+	if err == nil {
+		c.key, err = p.key(t.keyFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// locate is dial without a key.
+func (p *program) locate(t target) (*client, error) {
 	raw, source := t.url, "--url"
 	if raw == "" {
 		raw, source = p.variable(envURL), envURL
@@ -72,13 +89,9 @@ func (p *program) dial(t target) (*client, error) {
 		return nil, usageError{fmt.Errorf("%s must be a URL without a user, query or fragment; the API key comes from --key-file or %s", source, envKey)}
 	}
 	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
-	key, err := p.key(t.keyFile)
-	if err != nil {
-		return nil, err
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTime
-	return &client{base, key, &http.Client{
+	return &client{base: base, http: &http.Client{
 		Transport: transport,
 		// A redirect would turn a POST into a GET, and take the key elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

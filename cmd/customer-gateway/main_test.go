@@ -507,8 +507,9 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"check", "--example"}, nil, exitOK, []string{"rebilly-eu:", "server:"}},
 		{[]string{"serve", "-c", bad}, nil, exitUsage, []string{"nothing was started"}},
 		{[]string{"serve", "-c", good, "--set", "server.addr=" + strings.TrimPrefix(other.URL, "http://")}, april, exitFailure, []string{"cannot listen on server.addr", "--set server.addr="}},
-		{[]string{"health", "--url", "http://127.0.0.1:1"}, nil, exitFailure, []string{"not reachable"}},
-		{[]string{"health", "--url", other.URL}, nil, exitFailure, []string{"not ready: status 418: is that a gateway?"}},
+		{[]string{"health", "--url", "http://127.0.0.1:1"}, nil, exitFailure, []string{"connection refused: is the gateway running?"}},
+		{[]string{"health"}, []string{"CUSTOMER_GATEWAY_URL=" + other.URL}, exitFailure, []string{"not ready: ", "status 418"}},
+		{[]string{"health", "--url", other.URL}, nil, exitFailure, []string{"not ready: ", "status 418", "that is no answer of a gateway"}},
 		{[]string{"health", "--url", "127.0.0.1:1"}, nil, exitUsage, []string{"must be an absolute URL"}},
 		{[]string{"--version"}, nil, exitOK, []string{"customer-gateway version "}},
 	} {
