@@ -57,16 +57,15 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 			g.resting(r, slot, &result)
 		}
 		s.Warnings = result.Warnings
-		switch slot.State {
-		case ledger.Idle:
-			s.State = Synced
-			continue
-		case ledger.DeadLettered:
+		switch {
+		case slot.State == ledger.DeadLettered:
 			s.State = Dead
 			_, s.Err = lastOf(slot) // also if it was sent once more after it was there
-			continue
+		case slot.Applied == slot.Desired: // also if it is sent once more
+			s.State, s.NextAttemptAt = Synced, result.NextAttemptAt
+		default:
+			s.Err, s.NextAttemptAt = result.Err, result.NextAttemptAt
 		}
-		s.Err, s.NextAttemptAt = result.Err, result.NextAttemptAt
 	}
 	if state, err := canonical.DecodeCustomer(id, known.Payload); err == nil {
 		base := canonical.NewUpsert(state)

@@ -39,7 +39,7 @@ type SyncState string
 
 // The sync states.
 const (
-	Synced  SyncState = "synced"  // the newest state is confirmed
+	Synced  SyncState = "synced"  // the newest state is confirmed; it may be sent once more
 	Pending SyncState = "pending" // it is on its way
 	Dead    SyncState = "dead"    // it is a dead letter
 )

@@ -165,6 +165,7 @@ func serve(t *testing.T, cfg string) *gatewayProcess {
 		}
 		select {
 		case code := <-ended:
+			ended <- code // for stop
 			t.Fatalf("serve has ended with %d:\n%s", code, g.log)
 		case <-time.After(20 * time.Millisecond):
 		}
