@@ -132,3 +132,44 @@ func TestEraseWaitsForReaders(t *testing.T) {
 		t.Error("what is erased can be erased again")
 	}
 }
+
+// TestSweepLeavesNoBytes asserts that what a sweep drops is gone from the files
+// soon after, although nothing else happens.
+func TestSweepLeavesNoBytes(t *testing.T) {
+	t.Parallel()
+	s := brisk(t, filepath.Join(t.TempDir(), "gateway.db"), Options{})
+	got, err := s.Accept(t.Context(), ledger.Accept{Customer: "anna", Routes: []string{"april"}, Payload: []byte("canary"), Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s, func(c *conn) error { return c.truncate() }) // it is in the database then
+	l := got.Places[0].Lease
+	f := ledger.Finish{Route: l.Route, Customer: "anna", Token: l.Token, Version: l.Version, Verdict: ledger.Applied}
+	_, err = do(t.Context(), s, false, func(x *txn) (ledger.Finished, error) { return x.finish(f), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := func() bool {
+		for _, suffix := range suffixes {
+			content, err := os.ReadFile(s.path + suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(content, []byte("canary")) {
+				return true
+			}
+		}
+		return false
+	}
+	if !held() {
+		t.Fatal("the test looks for the wrong bytes")
+	}
+	eventually(t, "sweep", func() bool {
+		if _, err := s.Sweep(t.Context(), ledger.Sweep{}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Customer(t.Context(), "anna")
+		return err == nil && c.Payload == nil
+	})
+	eventually(t, "the end of all bytes", func() bool { return !held() })
+}

@@ -112,11 +112,8 @@ func (s *Store) tend() {
 			s.fail(err)
 		} else if found := s.suspicion.Swap(nil); found != nil {
 			s.fail(*found)
-		} else if s.files.log() > s.maxLog {
-			if err := s.conn.truncate(); err != nil && !errors.Is(err, errReaders) {
-				s.fail(err)
-			}
-			s.files.look()
+		} else {
+			s.tidy()
 		}
 		return
 	}
@@ -137,6 +134,27 @@ func (s *Store) tend() {
 	s.ill.Store(nil)
 	s.suspicion.Store(nil)
 	s.opts.Log.Info("the ledger can be written again", "path", s.path)
+}
+
+// tidyEvery is how many beats may pass until what was deleted is gone from the
+// files too: the log has it, and so has the database until the log is moved there.
+const tidyEvery = 60
+
+// tidy empties the log when it is too long, or has been there for long.
+func (s *Store) tidy() {
+	s.beats++
+	size := s.files.log()
+	long := size > s.maxLog
+	if !long && (size == 0 || s.beats < tidyEvery) {
+		return
+	}
+	s.beats = 0
+	err := s.conn.truncate()
+	s.files.look()
+	if primary, _ := code(err); err == nil || errors.Is(err, errReaders) || primary == sqlite3.SQLITE_FULL && !long {
+		return // the next write will tell whether there is room for it
+	}
+	s.fail(err)
 }
 
 // damage reports whether an error says that the file is not what was written.

@@ -74,6 +74,7 @@ type Store struct {
 	committed int64
 	routes    map[string]ledger.Route
 	rest      int // beats to let pass before the next recovery
+	beats     int // since the log was emptied
 
 	sweeping sync.Mutex
 	cursor   cursor
