@@ -31,7 +31,7 @@ func (s *Store) unavailable(err error) *canonical.Error {
 // remedy says what an error of SQLite means, and the way out; nothing for others.
 func (s *Store) remedy(err error) string {
 	primary, _ := code(err)
-	if _, ok := errors.AsType[*damagedError](err); ok {
+	if damage(err) {
 		primary = sqlite3.SQLITE_CORRUPT
 	}
 	switch primary {
@@ -162,8 +162,8 @@ func damage(err error) bool {
 	if _, ok := errors.AsType[*damagedError](err); ok {
 		return true
 	}
-	primary, _ := code(err)
-	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
+	primary, extended := code(err)
+	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB || extended == sqlite3.SQLITE_IOERR_SHORT_READ
 }
 
 // examine looks for damage to the database while it is in use, which the writer

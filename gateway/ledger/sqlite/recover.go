@@ -32,7 +32,6 @@ func (s *Store) recover() error {
 		return s.reopen()
 	}
 	why := s.ill.Load().Err
-	_, damaged := errors.AsType[*damagedError](why)
 	primary, extended := code(why)
 	switch primary {
 	case sqlite3.SQLITE_BUSY:
@@ -50,7 +49,7 @@ func (s *Store) recover() error {
 			return s.land()
 		}
 	}
-	if damaged || primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB {
+	if damage(why) {
 		// Before anything is written to it again.
 		if err := s.sound(); err != nil {
 			return err
