@@ -61,9 +61,9 @@ func (g *Gateway) Customer(ctx context.Context, id string) (*Customer, error) {
 		case slot.State == ledger.DeadLettered:
 			s.State = Dead
 			_, s.Err = lastOf(slot) // also if it was sent once more after it was there
-		case slot.Applied == slot.Desired: // also if it is sent once more
-			s.State, s.NextAttemptAt = Synced, result.NextAttemptAt
-		default:
+		case slot.State == ledger.Idle:
+			s.State = Synced
+		default: // also if it is confirmed and sent once more: an older one may have landed since
 			s.Err, s.NextAttemptAt = result.Err, result.NextAttemptAt
 		}
 	}

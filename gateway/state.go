@@ -39,8 +39,8 @@ type SyncState string
 
 // The sync states.
 const (
-	Synced  SyncState = "synced"  // the newest state is confirmed; it may be sent once more
-	Pending SyncState = "pending" // it is on its way
+	Synced  SyncState = "synced"  // the newest state is confirmed, and nothing is left to do
+	Pending SyncState = "pending" // it is on its way, or is sent once more to be sure
 	Dead    SyncState = "dead"    // it is a dead letter
 )
 
