@@ -275,7 +275,7 @@ func TestReplacedByAnotherLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Rename(foreign, path); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	eventually(t, "notice", func() bool { return s.Ready() != nil })
 	refused(t, try(s, "refused"), "replaced")
